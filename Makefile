@@ -1,0 +1,33 @@
+# Everything a developer does, and what CI runs. `make` alone lists the targets.
+#
+# One cargo profile serves all of it, because libtorch's C++ half takes minutes to build in each.
+
+CARGO := cargo
+export CARGO_TERM_COLOR ?= auto
+
+.PHONY: help setup demo test lint bench clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+
+setup: ## fetch libtorch into .libtorch/ (once; LIBTORCH=DIR uses yours)
+	@scripts/setup-libtorch.sh
+
+demo: setup ## from nothing to fraud alerts: build, generate, train, run
+	$(CARGO) build --release -p fraud
+	$(CARGO) run --release -q -p fraud -- demo
+
+test: setup ## every test
+	$(CARGO) test --release --workspace
+
+lint: setup ## formatting, clippy and docs, warnings denied
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps
+
+bench: setup ## throughput of the engine's parts, side by side with what they replace
+	$(CARGO) bench --workspace
+
+clean: ## everything that was built or generated, libtorch too
+	$(CARGO) clean
+	rm -rf .libtorch data

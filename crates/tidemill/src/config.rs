@@ -1,0 +1,113 @@
+//! The engine's flags, and what they mean to a job.
+
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::time::Millis;
+use std::path::PathBuf;
+
+/// The engine's command-line flags. Flatten them into a program's own:
+///
+/// ```
+/// #[derive(clap::Parser)]
+/// struct Args {
+///     #[command(flatten)]
+///     engine: tidemill::Flags,
+/// }
+/// ```
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Engine")]
+pub struct Flags {
+    /// Worker threads.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub workers: usize,
+
+    /// Cut epochs by the clock, one every so many milliseconds, even if all input is bounded.
+    #[arg(long, value_name = "MS")]
+    pub epoch_ms: Option<u64>,
+
+    /// What to log: error, warn, info, debug, trace, or a filter as in RUST_LOG.
+    #[arg(long, default_value = "warn", value_name = "LEVEL")]
+    pub log: String,
+
+    /// Write what the job did (records, latencies, CPU, memory) to this file as JSON.
+    #[arg(long, value_name = "FILE.json")]
+    pub report: Option<PathBuf>,
+}
+
+impl Default for Flags {
+    fn default() -> Self {
+        Flags { workers: 1, epoch_ms: None, log: "warn".into(), report: None }
+    }
+}
+
+/// How a job runs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Worker threads, from 1 to 256 (the number of key groups).
+    pub workers: usize,
+    /// Milliseconds between epochs of a live job; given explicitly, replays use it too.
+    pub epoch_ms: Option<u64>,
+    /// Records an epoch takes from each partition at most.
+    pub epoch_records: usize,
+    /// Where wall time is read.
+    pub clock: Clock,
+    /// Where the report goes when the job ends.
+    pub report: Option<PathBuf>,
+    /// Whether to show progress on a terminal.
+    pub progress: bool,
+    /// Whether SIGINT and SIGTERM stop the job cleanly (else they kill it, as usual).
+    pub signals: bool,
+}
+
+/// Milliseconds between epochs of a live job unless told otherwise.
+pub(crate) const EPOCH_MS: Millis = 10;
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            workers: 1,
+            epoch_ms: None,
+            epoch_records: 4096,
+            clock: Clock::System,
+            report: None,
+            progress: false,
+            signals: false,
+        }
+    }
+}
+
+impl Config {
+    /// The defaults with this many workers: what tests use.
+    pub fn workers(workers: usize) -> Self {
+        Config { workers, ..Config::default() }
+    }
+
+    /// What the flags ask for, with progress and signals as a program wants them. Also starts
+    /// logging to standard error, once.
+    pub fn from_flags(flags: &Flags) -> Result<Self> {
+        let filter = tracing_subscriber::EnvFilter::try_new(&flags.log)
+            .map_err(|error| Error::Usage(format!("--log {}: {error}; try --log info", flags.log)))?;
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+        Ok(Config {
+            workers: flags.workers,
+            epoch_ms: flags.epoch_ms,
+            report: flags.report.clone(),
+            progress: true,
+            signals: true,
+            ..Config::default()
+        })
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        if !(1..=crate::hash::KEY_GROUPS).contains(&self.workers) {
+            return Err(Error::Usage(format!("--workers {}: choose 1 to 256", self.workers)));
+        }
+        if self.epoch_ms == Some(0) {
+            return Err(Error::Usage("--epoch-ms 0: choose at least 1; 10 is a practical floor".into()));
+        }
+        if self.epoch_records == 0 {
+            return Err(Error::Usage("an epoch must take at least one record".into()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,77 @@
+//! Runs a sink: one writer for the whole job, an epoch at a time.
+
+use crate::error::Error;
+use crate::job::Job;
+use crate::runtime::count;
+use crate::sink::{Sink, SinkError};
+use crate::time::Epoch;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::{Capability, Probe};
+use timely::{Container, ExchangeData};
+
+/// Gathers `items` on worker 0, puts each epoch's into `order`, and has `sink` write them. The
+/// epoch is done when the sink has committed it.
+pub(crate) fn drain<'s, T: ExchangeData, S: Sink<Item = T>>(
+    job: &Job<'s>,
+    name: &str,
+    items: StreamVec<'s, Epoch, T>,
+    order: impl Fn(&mut Vec<T>) + 'static,
+    mut sink: S,
+) where
+    Vec<T>: Container,
+{
+    let runtime = Rc::clone(job.runtime());
+    let mut builder = OperatorBuilder::new(name.to_owned(), job.scope());
+    runtime.name_operator(builder.operator_info().global_id, name);
+    let metrics = runtime.metrics(name);
+    let mut input = builder.new_input(items, Exchange::new(|_: &T| 0));
+    let (_, done) = builder.new_output::<Vec<()>>();
+    let probe = runtime.probe.clone();
+    let name = name.to_owned();
+
+    builder.build(move |capabilities| {
+        drop(capabilities);
+        let mut open: BTreeMap<Epoch, (Capability<Epoch>, Vec<T>)> = BTreeMap::new();
+        let mut closed = false;
+        move |frontiers| {
+            input.for_each_stamp(|cap, batches| {
+                let Some(cap) = cap.retain_least(0) else { return };
+                let slot = open.entry(*cap.time()).or_insert_with(|| (cap, Vec::new()));
+                for batch in batches {
+                    if slot.1.is_empty() { std::mem::swap(&mut slot.1, batch) } else { slot.1.append(batch) }
+                }
+            });
+            let failed = |error: SinkError| {
+                runtime.shared.fail(Error::Sink { sink: name.clone(), reason: error.0 });
+            };
+            while let Some(entry) = open.first_entry() {
+                if frontiers[0].less_equal(entry.key()) {
+                    break;
+                }
+                let (epoch, (_cap, mut items)) = entry.remove_entry();
+                if runtime.shared.failed() {
+                    continue;
+                }
+                order(&mut items);
+                count(&metrics.taken, items.len());
+                if let Err(error) = sink.write(epoch, &mut items).and_then(|()| sink.commit(epoch)) {
+                    failed(error);
+                }
+            }
+            if !closed && frontiers[0].is_empty() {
+                closed = true;
+                if runtime.worker == 0
+                    && !runtime.shared.failed()
+                    && let Err(error) = sink.close()
+                {
+                    failed(error);
+                }
+            }
+        }
+    });
+    done.probe_with(&probe);
+}

@@ -1,0 +1,167 @@
+//! Tests an operator without a cluster: push events, move the watermark, close epochs, snapshot
+//! and restore in the middle, and look at what came out.
+
+use crate::hash::{group_of, owner_of, stable_hash};
+use crate::kernel::{Emit, Kernel, Machine, StateError};
+use crate::maintain::{Maintain, MaintainKernel};
+use crate::process::{Process, ProcessKernel};
+use crate::record::{DeadLetter, Record, Seq};
+use crate::stream::Key;
+use crate::time::{Epoch, Millis};
+use std::rc::Rc;
+
+/// One operator under test, on as many pretended workers as wanted.
+///
+/// ```
+/// use tidemill::harness::Harness;
+/// # use tidemill::{Context, Process, Reject};
+/// # struct Count;
+/// # impl Process for Count {
+/// #     type Key = u32; type In = u32; type Out = (u32, u64); type State = u64;
+/// #     fn process(&self, key: &u32, _: u32, n: &mut u64, ctx: &mut Context<'_, Self::Out>) -> Result<(), Reject> {
+/// #         *n += 1;
+/// #         Ok(ctx.emit((*key, *n)))
+/// #     }
+/// # }
+/// let mut harness = Harness::process(2, |event: &u32| *event, || Count);
+/// harness.push(1_000, 7);
+/// harness.push(500, 7);
+/// harness.watermark(2_000);
+/// assert_eq!(harness.out(), [(7, 1), (7, 2)]);
+/// harness.restore(3).unwrap(); // on three workers now
+/// harness.push(3_000, 7);
+/// harness.watermark(4_000);
+/// assert_eq!(harness.out(), [(7, 3)]);
+/// ```
+pub struct Harness<N: Kernel> {
+    make: Rc<dyn Fn() -> N>,
+    group: Rc<dyn Fn(&N::In) -> u8>,
+    machines: Vec<Machine<N>>,
+    pushed: Vec<Record<N::In>>,
+    number: u64,
+    epoch: Epoch,
+    watermark: Millis,
+    emitted: Emit<N::In, N::Out>,
+}
+
+impl<N: Kernel> Harness<N> {
+    /// Tests a kernel, keyed by `key`, on `workers`. `make` makes it, also after a restore.
+    pub fn kernel<K: Key>(workers: usize, key: impl Fn(&N::In) -> K + 'static, make: impl Fn() -> N + 'static) -> Self {
+        let group: Rc<dyn Fn(&N::In) -> u8> = Rc::new(move |event| group_of(stable_hash(&key(event))));
+        let mut harness = Harness {
+            make: Rc::new(make),
+            group,
+            machines: Vec::new(),
+            pushed: Vec::new(),
+            number: 0,
+            epoch: 0,
+            watermark: crate::time::BEGINNING,
+            emitted: Emit::default(),
+        };
+        harness.machines = harness.machines(workers);
+        harness
+    }
+
+    fn machines(&self, workers: usize) -> Vec<Machine<N>> {
+        let machine = |_| {
+            let group = Rc::clone(&self.group);
+            Machine::new((self.make)(), move |event| group(event))
+        };
+        (0..workers.max(1)).map(machine).collect()
+    }
+
+    /// An event at `time` arrives in the epoch that is open.
+    pub fn push(&mut self, time: Millis, value: N::In) {
+        let seq = Seq::new(0, self.number);
+        self.number += 1;
+        self.pushed.push(Record { time, seq, value });
+    }
+
+    /// Closes the epoch with the watermark where it was.
+    pub fn close_epoch(&mut self) {
+        self.watermark(self.watermark);
+    }
+
+    /// Closes the epoch with the watermark at `watermark` (never back).
+    pub fn watermark(&mut self, watermark: Millis) {
+        self.watermark = self.watermark.max(watermark);
+        self.epoch += 1;
+        let workers = self.machines.len();
+        let mut batches: Vec<Vec<Record<N::In>>> = (0..workers).map(|_| Vec::new()).collect();
+        for record in self.pushed.drain(..) {
+            batches[owner_of((self.group)(&record.value), workers)].push(record);
+        }
+        for (machine, batch) in self.machines.iter_mut().zip(batches) {
+            machine.close(self.epoch, Some(self.watermark), vec![batch], &mut self.emitted);
+        }
+    }
+
+    /// Takes a snapshot, throws the operator away, and makes it again from the snapshot on
+    /// `workers`. A maintained operator says its rows again; they are taken out here and returned.
+    pub fn restore(&mut self, workers: usize) -> Result<Vec<N::Out>, StateError> {
+        let mut state = Vec::new();
+        for machine in &self.machines {
+            state.extend(machine.snapshot()?);
+        }
+        let mut machines = self.machines(workers);
+        let mut said = Emit::default();
+        for machine in &mut machines {
+            machine.resume(self.watermark);
+        }
+        for (group, bytes) in state {
+            machines[owner_of(group, workers)].restore(self.epoch, &bytes, &mut said)?;
+        }
+        self.machines = machines;
+        Ok(said.out)
+    }
+
+    /// Takes out everything emitted so far, as the operator gave it.
+    pub fn emitted(&mut self) -> Vec<N::Out> {
+        std::mem::take(&mut self.emitted.out)
+    }
+
+    /// Takes out the events that came too late.
+    pub fn late(&mut self) -> Vec<N::In> {
+        std::mem::take(&mut self.emitted.late).into_iter().map(|record| record.value).collect()
+    }
+
+    /// Takes out the events that were refused.
+    pub fn dead(&mut self) -> Vec<DeadLetter> {
+        std::mem::take(&mut self.emitted.dead).into_iter().map(|record| record.value).collect()
+    }
+}
+
+impl<U, N: Kernel<Out = Record<U>>> Harness<N> {
+    /// Takes out the events emitted so far, in order of event time.
+    pub fn out(&mut self) -> Vec<U> {
+        let mut out = std::mem::take(&mut self.emitted.out);
+        out.sort_by_key(|record| (record.time, record.seq));
+        out.into_iter().map(|record| record.value).collect()
+    }
+}
+
+impl<R: Ord, N: Kernel<Out = (R, Epoch, isize)>> Harness<N> {
+    /// Takes out the changes of rows so far as `(epoch, row, diff)`, sorted.
+    pub fn changes(&mut self) -> Vec<(Epoch, R, isize)> {
+        let changes = std::mem::take(&mut self.emitted.out).into_iter();
+        let mut changes: Vec<_> = changes.map(|(row, epoch, diff)| (epoch, row, diff)).collect();
+        changes.sort();
+        changes
+    }
+}
+
+impl<P: Process, F: Fn(&P::In) -> P::Key + Clone + 'static> Harness<ProcessKernel<P, F>> {
+    /// Tests a [`Process`].
+    pub fn process(workers: usize, key: F, make: impl Fn() -> P + 'static) -> Self {
+        let keyed = key.clone();
+        Self::kernel(workers, key, move || ProcessKernel::new("operator under test", keyed.clone(), make()))
+    }
+}
+
+impl<M: Maintain, F: Fn(&M::In) -> M::Key + Clone + 'static> Harness<MaintainKernel<M, F>> {
+    /// Tests a [`Maintain`].
+    pub fn maintain(workers: usize, key: F, make: impl Fn() -> M + 'static) -> Self {
+        let keyed = key.clone();
+        Self::kernel(workers, key, move || MaintainKernel::new(keyed.clone(), make()))
+    }
+}

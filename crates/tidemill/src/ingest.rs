@@ -1,0 +1,260 @@
+//! Brings a source's records into the graph, epoch by epoch.
+
+use crate::alignment::LAG;
+use crate::error::Error;
+use crate::job::Job;
+use crate::kernel::chunk;
+use crate::record::{Record, Seq};
+use crate::runtime::{Metrics, Runtime, count};
+use crate::source::{Batch, ReadStatus, Reader, Source, SourceError, Timing};
+use crate::stream::Stream;
+use crate::ticker::Tick;
+use crate::tide::{Mark, MarkState, tide};
+use crate::time::{BEGINNING, END, Epoch, Millis};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+
+/// One epoch's tick, with the capabilities for records, marks and dead letters.
+struct Waiting {
+    epoch: Epoch,
+    wall: Millis,
+    caps: [Capability<Epoch>; 3],
+}
+
+pub(crate) fn ingest<'s, S, F>(
+    job: &Job<'s>,
+    name: &str,
+    source: S,
+    timing: Timing<S::Item, F>,
+) -> Result<Stream<'s, S::Item>, Error>
+where
+    S: Source,
+    F: Fn(&S::Item) -> Millis + 'static,
+{
+    let failed = |error: SourceError| Error::Source { source_name: name.to_owned(), reason: error.0 };
+    let partitions = source.partitions().map_err(failed)?;
+    if partitions == 0 {
+        return Err(failed(SourceError::new("it has no partitions: there is nothing to read")));
+    }
+    let ids = job.take_partitions(name, partitions)?;
+    let runtime = job.runtime();
+    job.note_source(source.bounded());
+    let mut mine = Vec::new();
+    for (index, &id) in ids.iter().enumerate() {
+        if index % runtime.peers == runtime.worker {
+            mine.push(Partition::new(id, source.open(index, 0).map_err(failed)?));
+        }
+    }
+    if runtime.worker == 0 {
+        runtime.shared.size.fetch_add(source.size().unwrap_or(0), Ordering::Relaxed);
+    }
+    let holds = timing.holds;
+    let index = runtime.alignment.borrow_mut().add(holds);
+    let metrics = runtime.metrics(name);
+
+    let mut builder = OperatorBuilder::new(name.to_owned(), job.scope());
+    let info = builder.operator_info();
+    runtime.name_operator(info.global_id, name);
+    runtime.add_sleeper(job.scope().activator_for(info.address));
+    let mut ticks = builder.new_input(job.ticks(), Pipeline);
+    let (records_out, records) = builder.new_output();
+    let (marks_out, marks) = builder.new_output();
+    let (dead_out, dead) = builder.new_output();
+    let mut records_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<Record<S::Item>>>>::from(records_out);
+    let mut marks_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<Mark>>>::from(marks_out);
+    let mut dead_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(dead_out);
+
+    let mut reading = Reading { name: name.to_owned(), partitions: mine, timing, metrics, runtime: Rc::clone(runtime) };
+    builder.build(move |capabilities| {
+        drop(capabilities);
+        let mut waiting: VecDeque<Waiting> = VecDeque::new();
+        move |_| {
+            ticks.for_each_stamp(|cap, batches| {
+                let retained = (cap.retain_least(0), cap.retain_least(1), cap.retain_least(2));
+                if let (Some(a), Some(b), Some(c)) = retained {
+                    for tick in batches.flat_map(|batch| batch.drain(..)) {
+                        let Tick { wall } = tick;
+                        waiting.push_back(Waiting { epoch: *a.time(), wall, caps: [a.clone(), b.clone(), c.clone()] });
+                    }
+                }
+            });
+            let (mut records_out, mut marks_out, mut dead_out) =
+                (records_out.activate(), marks_out.activate(), dead_out.activate());
+            while waiting.front().is_some_and(|w| reading.runtime.alignment.borrow().ready(w.epoch)) {
+                let Some(Waiting { epoch, wall, caps }) = waiting.pop_front() else { break };
+                if reading.runtime.shared.failed() {
+                    continue;
+                }
+                let mut records = records_out.session(&caps[0]);
+                let mut marks = marks_out.session(&caps[1]);
+                let mut dead = dead_out.session(&caps[2]);
+                let (now, bound) = reading.runtime.alignment.borrow().bound(epoch, reading.timing.ahead);
+                for at in 0..reading.partitions.len() {
+                    let taken =
+                        reading.take(at, epoch, wall, now, bound, |mut chunk| records.give_container(&mut chunk));
+                    match taken {
+                        Ok(mark) => {
+                            for letter in reading.dead(at) {
+                                dead.give(letter);
+                            }
+                            if let Some(mark) = mark {
+                                marks.give(mark);
+                            }
+                        }
+                        Err(error) => reading
+                            .runtime
+                            .shared
+                            .fail(Error::Source { source_name: reading.name.clone(), reason: error.0 }),
+                    }
+                }
+            }
+        }
+    });
+    job.add_dead_letters(dead);
+    let tides = tide(marks, ids, holds, index, name, runtime);
+    Ok(Stream::new(records, tides, job.clone()))
+}
+
+struct Partition<R: Reader> {
+    id: u16,
+    reader: R,
+    status: ReadStatus,
+    /// What was read and not yet given.
+    batch: Batch<R::Item>,
+    /// Records given so far: the next one's place.
+    number: u64,
+    /// The greatest event time that is known of.
+    high: Millis,
+    active_at: Millis,
+    told: Option<(Millis, MarkState)>,
+    /// This partition's own watermark at the end of recent epochs.
+    past: VecDeque<(Epoch, Millis)>,
+    progress: u64,
+}
+
+impl<R: Reader> Partition<R> {
+    fn new(id: u16, reader: R) -> Self {
+        Partition {
+            id,
+            reader,
+            status: ReadStatus::Ready,
+            batch: Batch::new(),
+            number: 0,
+            high: BEGINNING,
+            active_at: BEGINNING,
+            told: None,
+            past: VecDeque::new(),
+            progress: 0,
+        }
+    }
+
+    /// Reads until `limit` items are there, or there are no more for now.
+    fn fill(&mut self, limit: usize) -> Result<(), SourceError> {
+        if self.batch.items.is_empty() {
+            while self.status != ReadStatus::Done && self.batch.items.len() < limit {
+                self.status = self.reader.read(limit - self.batch.items.len(), &mut self.batch)?;
+                if self.status == ReadStatus::Waiting {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The watermark this partition had at the end of `epoch`.
+    fn watermark_at(&mut self, epoch: Epoch) -> Millis {
+        while self.past.get(1).is_some_and(|(e, _)| *e <= epoch) {
+            self.past.pop_front();
+        }
+        self.past.front().filter(|(e, _)| *e <= epoch).map_or(BEGINNING, |(_, w)| *w)
+    }
+}
+
+struct Reading<R: Reader, F> {
+    name: String,
+    partitions: Vec<Partition<R>>,
+    timing: Timing<R::Item, F>,
+    metrics: Rc<Metrics>,
+    runtime: Rc<Runtime>,
+}
+
+impl<R: Reader, F: Fn(&R::Item) -> Millis> Reading<R, F> {
+    /// Gives one partition's records of one epoch; returns its mark if that changed.
+    fn take(
+        &mut self,
+        at: usize,
+        epoch: Epoch,
+        wall: Millis,
+        slowest: Millis,
+        bound: Millis,
+        mut give: impl FnMut(Vec<Record<R::Item>>),
+    ) -> Result<Option<Mark>, SourceError> {
+        let limit = self.runtime.config.epoch_records;
+        let partition = &mut self.partitions[at];
+        partition.fill(limit)?;
+        // The slowest partition is never held, or nothing would ever move.
+        let free = !self.timing.holds || partition.watermark_at(epoch.saturating_sub(LAG)) <= slowest;
+        let (items, time_of) = (&mut partition.batch.items, &self.timing.time);
+        let held = if free { None } else { items.iter().position(|item| time_of(item) > bound) };
+        if let Some(first) = held {
+            partition.high = partition.high.max(time_of(&items[first]));
+        }
+        let given = held.unwrap_or(items.len());
+        let mut records = items.drain(..given).map(|value| {
+            let (time, seq) = (time_of(&value), Seq::new(partition.id, partition.number));
+            partition.high = partition.high.max(time);
+            partition.number += 1;
+            Record { time, seq, value }
+        });
+        while records.len() > 0 {
+            give(records.by_ref().take(chunk::<Record<R::Item>>()).collect());
+        }
+        drop(records);
+        count(&self.metrics.given, given);
+        self.runtime.shared.records.fetch_add(given as u64, Ordering::Relaxed);
+        let progress = partition.reader.progress();
+        self.runtime.shared.bytes.fetch_add(progress.saturating_sub(partition.progress), Ordering::Relaxed);
+        partition.progress = progress;
+
+        let empty = partition.batch.items.is_empty();
+        if given > 0 || !empty || partition.active_at == BEGINNING {
+            partition.active_at = wall;
+        }
+        let state = match self.timing.idle {
+            _ if partition.status == ReadStatus::Done && empty => MarkState::Done,
+            Some(idle) if wall.saturating_sub(partition.active_at) >= idle => MarkState::Idle,
+            _ => MarkState::Active,
+        };
+        let watermark = match partition.high {
+            _ if state == MarkState::Done => END,
+            BEGINNING => BEGINNING,
+            high => high.saturating_sub(self.timing.disorder),
+        };
+        if partition.past.back().is_none_or(|(_, last)| *last != watermark) {
+            partition.past.push_back((epoch, watermark));
+        }
+        let told = Some((watermark, state));
+        Ok((told != partition.told).then(|| {
+            partition.told = told;
+            Mark { partition: partition.id, watermark, state }
+        }))
+    }
+
+    /// The bad records of a partition read since the last call.
+    fn dead(&mut self, at: usize) -> Vec<Record<crate::record::DeadLetter>> {
+        let partition = &mut self.partitions[at];
+        count(&self.metrics.dead, partition.batch.dead.len());
+        let (id, number, high, name) = (partition.id, partition.number, partition.high, &self.name);
+        let letters = partition.batch.dead.drain(..).enumerate().map(|(i, mut letter)| {
+            letter.operator.clone_from(name);
+            Record { time: high, seq: Seq::new(id, number).child(i), value: letter }
+        });
+        letters.collect()
+    }
+}

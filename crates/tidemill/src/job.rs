@@ -1,0 +1,184 @@
+//! The graph under construction.
+
+use crate::error::{Error, Result};
+use crate::ingest::ingest;
+use crate::record::{DeadLetter, Record};
+use crate::runtime::{Metrics, Runtime, Shared};
+use crate::sink::{LogDeadLetters, Sink};
+use crate::source::{Source, Timing};
+use crate::stream::Stream;
+use crate::ticker::{Tick, ticker};
+use crate::tide::Tide;
+use crate::time::{Epoch, Millis};
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::rc::Rc;
+use std::sync::Arc;
+use timely::dataflow::operators::{Concatenate, Probe, ToStream};
+use timely::dataflow::{Scope, StreamVec};
+
+/// The graph a job is built on: sources come from it, and it is reachable from every stream.
+///
+/// The function given to [`crate::run`] builds the same graph on every worker, so it must not
+/// depend on which worker it is.
+#[derive(Clone)]
+pub struct Job<'s>(Rc<Building<'s>>);
+
+struct Building<'s> {
+    scope: Scope<'s, Epoch>,
+    ticks: StreamVec<'s, Epoch, Tick>,
+    runtime: Rc<Runtime>,
+    names: RefCell<HashSet<String>>,
+    partitions: Cell<usize>,
+    bounded: Cell<bool>,
+    dead: RefCell<Vec<StreamVec<'s, Epoch, Record<DeadLetter>>>>,
+    on_dead: RefCell<Option<OnDead<'s>>>,
+}
+
+/// Partitions of all sources of a job; the numbers above are for what operators emit.
+const MOST_PARTITIONS: usize = 65_000;
+
+type OnDead<'s> = Box<dyn FnOnce(Stream<'s, DeadLetter>) -> Result<()> + 's>;
+
+impl<'s> Job<'s> {
+    pub(crate) fn new(scope: Scope<'s, Epoch>, runtime: Rc<Runtime>) -> Self {
+        let ticks = ticker(scope, &runtime);
+        Job(Rc::new(Building {
+            scope,
+            ticks,
+            runtime,
+            names: RefCell::default(),
+            partitions: Cell::new(0),
+            bounded: Cell::new(true),
+            dead: RefCell::default(),
+            on_dead: RefCell::default(),
+        }))
+    }
+
+    /// Reads `source` as a stream. The name identifies it in checkpoints, logs and reports.
+    ///
+    /// Fails if the name is taken or the source cannot be opened.
+    pub fn source<S, F>(&self, name: &str, source: S, timing: Timing<S::Item, F>) -> Result<Stream<'s, S::Item>>
+    where
+        S: Source,
+        F: Fn(&S::Item) -> Millis + 'static,
+    {
+        self.claim(name)?;
+        ingest(self, name, source, timing)
+    }
+
+    /// What to do with the records that no operator of the job could process: `handle` gets them
+    /// all as one stream. Unless told otherwise, the job logs the first few and counts the rest.
+    pub fn dead_letters(&self, handle: impl FnOnce(Stream<'s, DeadLetter>) -> Result<()> + 's) {
+        *self.0.on_dead.borrow_mut() = Some(Box::new(handle));
+    }
+
+    /// The timely scope, for raw operators.
+    pub fn scope(&self) -> Scope<'s, Epoch> {
+        self.0.scope
+    }
+
+    /// Makes the job wait for a raw timely stream: an epoch counts as done, for back-pressure and
+    /// latency, only when this stream has passed it.
+    pub fn wait_for<D: Clone + 'static>(&self, stream: StreamVec<'s, Epoch, D>) -> StreamVec<'s, Epoch, D> {
+        stream.probe_with(&self.0.runtime.probe)
+    }
+
+    /// Adds the dead letters of a raw operator to the job's.
+    pub fn add_dead_letters(&self, letters: StreamVec<'s, Epoch, Record<DeadLetter>>) {
+        self.0.dead.borrow_mut().push(letters);
+    }
+
+    /// A handle by which a raw operator, or a thread that works for one, stops the whole job.
+    pub fn stopper(&self, operator: &str) -> Stopper {
+        Stopper { operator: operator.to_owned(), shared: Arc::clone(&self.0.runtime.shared) }
+    }
+
+    /// Counters of an operator for the job's report, under this name.
+    pub fn metrics(&self, name: &str) -> Rc<Metrics> {
+        self.0.runtime.metrics(name)
+    }
+
+    /// Gives an operator a name that is unique within the job, and messages about it that name.
+    pub fn name_operator(&self, name: &str, timely_id: usize) -> Result<()> {
+        self.claim(name)?;
+        self.0.runtime.name_operator(timely_id, name);
+        Ok(())
+    }
+
+    /// Takes `name` for one operator of the job.
+    pub(crate) fn claim(&self, name: &str) -> Result<()> {
+        if self.0.names.borrow_mut().insert(name.to_owned()) {
+            return Ok(());
+        }
+        Err(Error::Graph(format!("two operators are named `{name}`: state is found by name, so give one another")))
+    }
+
+    pub(crate) fn runtime(&self) -> &Rc<Runtime> {
+        &self.0.runtime
+    }
+
+    pub(crate) fn ticks(&self) -> StreamVec<'s, Epoch, Tick> {
+        self.0.ticks.clone()
+    }
+
+    /// Numbers for `count` partitions, unique in the job.
+    pub(crate) fn take_partitions(&self, name: &str, count: usize) -> Result<Vec<u16>> {
+        let first = self.0.partitions.get();
+        let last = first + count;
+        if last > MOST_PARTITIONS {
+            return Err(Error::Source {
+                source_name: name.to_owned(),
+                reason: format!("it has {count} partitions, and a job can have 65,000 in all: read fewer, larger ones"),
+            });
+        }
+        self.0.partitions.set(last);
+        Ok((first..last).map(|p| p as u16).collect())
+    }
+
+    pub(crate) fn note_source(&self, bounded: bool) {
+        self.0.bounded.set(self.0.bounded.get() && bounded);
+    }
+
+    /// Connects what had to wait until the whole graph was known.
+    pub(crate) fn finish(&self) -> Result<()> {
+        let config = &self.0.runtime.config;
+        self.0.runtime.live.set(config.epoch_ms.is_some() || !self.0.bounded.get());
+        let handle = self.0.on_dead.borrow_mut().take();
+        let letters = self.0.scope.concatenate(self.0.dead.take());
+        let nothing: StreamVec<'s, Epoch, Tide> = None::<Tide>.to_stream(self.0.scope);
+        let letters = Stream::new(letters, nothing, self.clone());
+        match handle {
+            // Operators that handle dead letters may refuse some of them in turn: those are logged.
+            Some(handle) => {
+                handle(letters)?;
+                let again = self.0.scope.concatenate(self.0.dead.take());
+                let nothing: StreamVec<'s, Epoch, Tide> = None::<Tide>.to_stream(self.0.scope);
+                Stream::new(again, nothing, self.clone())
+                    .sink("(dead letters of dead letters)", LogDeadLetters::default())
+            }
+            None => letters.sink("(dead letters)", LogDeadLetters::default()),
+        }
+    }
+}
+
+impl<'s> Job<'s> {
+    /// Writes all dead letters of the job to `sink`.
+    pub fn dead_letters_to<S: Sink<Item = Record<DeadLetter>>>(&self, sink: S) {
+        self.dead_letters(move |letters| letters.sink("(dead letters)", sink));
+    }
+}
+
+/// Stops a job from outside the engine's own code: see [`Job::stopper`].
+#[derive(Clone)]
+pub struct Stopper {
+    operator: String,
+    shared: Arc<Shared>,
+}
+
+impl Stopper {
+    /// Stops the job: something it cannot work without has failed. `reason` says what to do.
+    pub fn stop(&self, reason: impl Into<String>) {
+        self.shared.fail(Error::Operator { operator: self.operator.clone(), reason: reason.into() });
+    }
+}

@@ -1,0 +1,55 @@
+//! Tidemill: a dataflow engine for online shops.
+
+#![deny(missing_docs)]
+
+mod alignment;
+mod clock;
+mod collection;
+mod config;
+mod drain;
+mod error;
+mod events;
+pub mod harness;
+pub mod hash;
+mod ingest;
+mod job;
+mod kernel;
+mod maintain;
+mod process;
+mod record;
+pub mod report;
+mod run;
+mod runtime;
+mod sink;
+mod source;
+mod state;
+mod stream;
+mod ticker;
+mod tide;
+pub mod time;
+mod timers;
+mod watch;
+
+pub use clock::{Clock, ManualClock};
+pub use collection::Collection;
+pub use config::{Config, Flags};
+pub use error::{Error, Reject, Result};
+pub use events::{Events, EventsReader, Feed, Live, LiveReader};
+pub use job::{Job, Stopper};
+pub use kernel::{Closing, Emit, Kernel, Order, StateError};
+pub use maintain::Maintain;
+pub use process::{Context, Process};
+pub use record::{Data, DeadLetter, Record, Seq};
+pub use report::Report;
+pub use run::{execute, run};
+pub use runtime::{Metrics, count};
+pub use sink::{Console, Memory, Sink, SinkError, Update};
+pub use source::{Batch, ReadStatus, Reader, Source, SourceError, Timing};
+pub use state::{State, by_group, from_group};
+pub use stream::{Key, Keyed, Stream};
+pub use tide::Tide;
+pub use time::{Epoch, Millis};
+pub use timers::Timers;
+
+pub use differential_dataflow;
+pub use timely;

@@ -1,0 +1,126 @@
+//! `Maintain`: events in, rows that are true now out.
+
+use crate::kernel::{Closing, Emit, Kernel, Order, StateError};
+use crate::record::{Data, Record};
+use crate::state::{State, by_group, from_group};
+use crate::stream::Key;
+use crate::time::{Epoch, Millis};
+use crate::timers::Timers;
+use differential_dataflow::consolidation::consolidate;
+use rustc_hash::FxHashMap;
+
+/// An operator that keeps state per key and says which rows are true of it. The engine emits the
+/// difference between the rows before and after each epoch, so the collection is at every epoch
+/// exactly `rows(state)`, and after a restart again.
+pub trait Maintain: 'static {
+    /// What state is found by.
+    type Key: Key;
+    /// What comes in.
+    type In: Data;
+    /// What is kept per key.
+    type State: State;
+    /// What is true of it.
+    type Row: Data + Ord;
+
+    /// The order in which events are needed. With [`Order::Any`], `events` are in no order.
+    const ORDER: Order = Order::Arrival;
+
+    /// Takes one key's events of an epoch.
+    fn update(&self, key: &Self::Key, state: &mut Self::State, events: &mut Vec<Record<Self::In>>);
+
+    /// Adds the rows that are true of `state`. A key that was never seen has none.
+    fn rows(&self, key: &Self::Key, state: &Self::State, rows: &mut Vec<Self::Row>);
+
+    /// When the key may be dropped, its rows retracted: once the watermark is past this time.
+    /// Asked after each update.
+    fn expires(&self, _key: &Self::Key, _state: &Self::State) -> Option<Millis> {
+        None
+    }
+}
+
+/// Runs a [`Maintain`].
+pub struct MaintainKernel<M: Maintain, F> {
+    maintain: M,
+    key: F,
+    keys: FxHashMap<M::Key, M::State>,
+    expiry: Timers<M::Key>,
+    epoch: FxHashMap<M::Key, Vec<Record<M::In>>>,
+    rows: Vec<M::Row>,
+}
+
+type Rows<M> = (<M as Maintain>::Row, Epoch, isize);
+
+impl<M: Maintain, F: Fn(&M::In) -> M::Key> MaintainKernel<M, F> {
+    pub fn new(key: F, maintain: M) -> Self {
+        let (keys, epoch) = (FxHashMap::default(), FxHashMap::default());
+        MaintainKernel { maintain, key, keys, expiry: Timers::default(), epoch, rows: Vec::new() }
+    }
+
+    /// Adds `diff` times the rows of a state to `changes`.
+    fn say(&mut self, key: &M::Key, diff: isize, changes: &mut Vec<(M::Row, isize)>) {
+        if let Some(state) = self.keys.get(key) {
+            self.maintain.rows(key, state, &mut self.rows);
+            changes.extend(self.rows.drain(..).map(|row| (row, diff)));
+        }
+    }
+}
+
+impl<M: Maintain, F: Fn(&M::In) -> M::Key + 'static> Kernel for MaintainKernel<M, F> {
+    type In = M::In;
+    type Out = Rows<M>;
+
+    fn order(&self) -> Order {
+        M::ORDER
+    }
+
+    fn records(&mut self, _: Closing, records: &mut Vec<Record<M::In>>, _: &mut Emit<M::In, Rows<M>>) {
+        for record in records.drain(..) {
+            self.epoch.entry((self.key)(&record.value)).or_default().push(record);
+        }
+    }
+
+    fn settle(&mut self, at: Closing, emit: &mut Emit<M::In, Rows<M>>) {
+        let mut changes = Vec::new();
+        for (key, mut events) in std::mem::take(&mut self.epoch) {
+            self.say(&key, -1, &mut changes);
+            let state = self.keys.entry(key.clone()).or_default();
+            self.maintain.update(&key, state, &mut events);
+            if let Some(expires) = self.maintain.expires(&key, state) {
+                self.expiry.set(expires, key.clone());
+            }
+            self.say(&key, 1, &mut changes);
+        }
+        if at.after > at.before {
+            for key in self.expiry.due(at.after.saturating_sub(1)) {
+                let Some(state) = self.keys.get(&key) else { continue };
+                match self.maintain.expires(&key, state) {
+                    Some(expires) if expires < at.after => {
+                        self.say(&key, -1, &mut changes);
+                        self.keys.remove(&key);
+                    }
+                    Some(expires) => self.expiry.set(expires, key),
+                    None => {}
+                }
+            }
+        }
+        consolidate(&mut changes);
+        emit.out.extend(changes.into_iter().map(|(row, diff)| (row, at.epoch, diff)));
+    }
+
+    fn snapshot(&self) -> Vec<(u8, Vec<u8>)> {
+        by_group(&self.keys)
+    }
+
+    fn restore(&mut self, at: Closing, state: &[u8], emit: &mut Emit<M::In, Rows<M>>) -> Result<(), StateError> {
+        let mut changes = Vec::new();
+        for (key, state) in from_group::<M::Key, M::State>(state)? {
+            if let Some(expires) = self.maintain.expires(&key, &state) {
+                self.expiry.set(expires, key.clone());
+            }
+            self.keys.insert(key.clone(), state);
+            self.say(&key, 1, &mut changes);
+        }
+        emit.out.extend(changes.into_iter().map(|(row, diff)| (row, at.epoch, diff)));
+        Ok(())
+    }
+}

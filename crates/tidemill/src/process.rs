@@ -1,0 +1,244 @@
+//! `Process`: events in, events out, with state and timers per key.
+
+use crate::error::Reject;
+use crate::hash::stable_hash;
+use crate::kernel::{Closing, Emit, Kernel, Order, StateError};
+use crate::record::{Data, DeadLetter, Record, Seq};
+use crate::state::{State, by_group, from_group};
+use crate::stream::Key;
+use crate::time::Millis;
+use crate::timers::Timers;
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// An operator with state and timers per key, written for one key at a time.
+///
+/// It must be deterministic: no clocks, no randomness, no iteration over hash maps that shows.
+/// What it reads of time it reads from its [`Context`].
+///
+/// ```
+/// use tidemill::{Context, Order, Process, Reject};
+///
+/// /// Emits a customer's running total, at most once a minute of event time.
+/// struct Totals;
+///
+/// impl Process for Totals {
+///     type Key = u32;
+///     type In = (u32, i64);
+///     type Out = (u32, i64);
+///     type State = i64;
+///
+///     fn process(&self, _: &u32, (_, cents): (u32, i64), total: &mut i64, ctx: &mut Context<'_, Self::Out>) -> Result<(), Reject> {
+///         *total = total.checked_add(cents).ok_or_else(|| Reject::new("the total does not fit"))?;
+///         ctx.set_timer(ctx.time() / 60_000 * 60_000 + 60_000);
+///         Ok(())
+///     }
+///
+///     fn on_timer(&self, customer: &u32, total: &mut i64, ctx: &mut Context<'_, Self::Out>) -> Result<(), Reject> {
+///         ctx.emit((*customer, *total));
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait Process: 'static {
+    /// What state is found by.
+    type Key: Key;
+    /// What comes in.
+    type In: Data;
+    /// What goes out.
+    type Out: Data;
+    /// What is kept per key. It begins as `State::default()`.
+    type State: State;
+
+    /// The order in which events are needed.
+    const ORDER: Order = Order::EventTime;
+
+    /// Whether a refused event's changes of the state must be undone, which costs a copy of the
+    /// state per event. Say `false` where nothing is changed before a refusal.
+    const UNDO: bool = true;
+
+    /// Takes one event. If it is refused, everything it did is undone and it becomes a dead letter.
+    fn process(
+        &self,
+        key: &Self::Key,
+        event: Self::In,
+        state: &mut Self::State,
+        ctx: &mut Context<'_, Self::Out>,
+    ) -> Result<(), Reject>;
+
+    /// A timer of this key has come: the watermark has reached it, or an event at or after it is
+    /// about to be processed. `ctx.time()` is the timer's time.
+    fn on_timer(
+        &self,
+        _key: &Self::Key,
+        _state: &mut Self::State,
+        _ctx: &mut Context<'_, Self::Out>,
+    ) -> Result<(), Reject> {
+        Ok(())
+    }
+}
+
+/// What an operator can do while it processes an event or a timer.
+pub struct Context<'a, Out> {
+    time: Millis,
+    watermark: Millis,
+    seq: Seq,
+    out: &'a mut Vec<Record<Out>>,
+    first: usize,
+    timers: &'a mut BTreeSet<Millis>,
+    forget: bool,
+}
+
+impl<Out> Context<'_, Out> {
+    /// The event time of the event, or the time of the timer.
+    pub fn time(&self) -> Millis {
+        self.time
+    }
+
+    /// The watermark at the start of the epoch.
+    pub fn watermark(&self) -> Millis {
+        self.watermark
+    }
+
+    /// Emits an event with the time of the one being processed.
+    pub fn emit(&mut self, value: Out) {
+        let seq = self.seq.child(self.out.len() - self.first);
+        self.out.push(Record { time: self.time.max(self.watermark), seq, value });
+    }
+
+    /// Has `on_timer` called for this key at event time `at`. A timer that has passed comes at once.
+    pub fn set_timer(&mut self, at: Millis) {
+        self.timers.insert(at);
+    }
+
+    /// Takes a timer back.
+    pub fn cancel_timer(&mut self, at: Millis) {
+        self.timers.remove(&at);
+    }
+
+    /// Drops this key's state and timers when the call returns.
+    pub fn forget(&mut self) {
+        self.forget = true;
+    }
+}
+
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(bound = "S: State")]
+struct Kept<S> {
+    state: S,
+    timers: BTreeSet<Millis>,
+}
+
+/// Runs a [`Process`].
+pub struct ProcessKernel<P: Process, F> {
+    name: String,
+    process: P,
+    key: F,
+    keys: FxHashMap<P::Key, Kept<P::State>>,
+    timers: Timers<P::Key>,
+}
+
+impl<P: Process, F: Fn(&P::In) -> P::Key> ProcessKernel<P, F> {
+    pub fn new(name: &str, key: F, process: P) -> Self {
+        ProcessKernel { name: name.to_owned(), process, key, keys: FxHashMap::default(), timers: Timers::default() }
+    }
+
+    /// Runs one call of the user's code for `key`, and keeps or undoes what it did.
+    fn call(
+        &mut self,
+        key: &P::Key,
+        (time, watermark, seq): (Millis, Millis, Seq),
+        emit: &mut Emit<P::In, Record<P::Out>>,
+        call: impl FnOnce(&P, &mut P::State, &mut Context<'_, P::Out>) -> Result<(), Reject>,
+    ) -> Result<(), Reject> {
+        let kept = self.keys.entry(key.clone()).or_default();
+        let before = P::UNDO.then(|| kept.clone());
+        let next = kept.timers.first().copied();
+        let first = emit.out.len();
+        let Kept { state, timers } = kept;
+        let mut ctx = Context { time, watermark, seq, out: &mut emit.out, first, timers, forget: false };
+        let outcome = call(&self.process, state, &mut ctx);
+        let forget = ctx.forget && outcome.is_ok();
+        if outcome.is_err() {
+            emit.out.truncate(first);
+            if let Some(before) = before {
+                *kept = before;
+            }
+        }
+        if forget {
+            self.keys.remove(key);
+        } else if let Some(&at) = kept.timers.first().filter(|at| next.is_none_or(|next| **at < next)) {
+            self.timers.set(at, key.clone());
+        }
+        outcome
+    }
+
+    /// Fires this key's timers up to `through`, in order.
+    fn fire(&mut self, key: &P::Key, through: Millis, before: Millis, emit: &mut Emit<P::In, Record<P::Out>>) {
+        let mut fired = 0;
+        while let Some(kept) = self.keys.get_mut(key) {
+            let Some(at) = kept.timers.first().copied().filter(|at| *at <= through) else { break };
+            kept.timers.remove(&at);
+            let seq = Seq::new(TIMER, stable_hash(key)).child(fired);
+            fired += 1;
+            let outcome = self.call(key, (at, before, seq), emit, |p, state, ctx| p.on_timer(key, state, ctx));
+            if let Err(Reject(reason)) = outcome {
+                let value = DeadLetter::of(&self.name, key, format!("its timer at {at} failed: {reason}"));
+                emit.dead.push(Record { time: at, seq, value });
+            }
+        }
+    }
+}
+
+/// The partition number of what timers emit: after everything that was read.
+const TIMER: u16 = u16::MAX - 2;
+
+impl<P: Process, F: Fn(&P::In) -> P::Key + 'static> Kernel for ProcessKernel<P, F> {
+    type In = P::In;
+    type Out = Record<P::Out>;
+
+    fn order(&self) -> Order {
+        P::ORDER
+    }
+
+    fn records(&mut self, at: Closing, records: &mut Vec<Record<P::In>>, emit: &mut Emit<P::In, Self::Out>) {
+        for Record { time, seq, value } in records.drain(..) {
+            let key = (self.key)(&value);
+            self.fire(&key, time.min(at.after), at.before, emit);
+            // Only a refused event is needed again, so only operators that can refuse pay for it.
+            let copy = value.clone();
+            let outcome =
+                self.call(&key, (time, at.before, seq), emit, |p, state, ctx| p.process(&key, value, state, ctx));
+            if let Err(Reject(reason)) = outcome {
+                emit.dead.push(Record { time, seq, value: DeadLetter::of(&self.name, &copy, reason) });
+            }
+        }
+    }
+
+    fn settle(&mut self, at: Closing, emit: &mut Emit<P::In, Self::Out>) {
+        let mut due = self.timers.due(at.after);
+        due.sort_unstable();
+        due.dedup();
+        for key in due {
+            self.fire(&key, at.after, at.before, emit);
+            if let Some(&next) = self.keys.get(&key).and_then(|kept| kept.timers.first()) {
+                self.timers.set(next, key);
+            }
+        }
+    }
+
+    fn snapshot(&self) -> Vec<(u8, Vec<u8>)> {
+        by_group(&self.keys)
+    }
+
+    fn restore(&mut self, _: Closing, state: &[u8], _: &mut Emit<P::In, Self::Out>) -> Result<(), StateError> {
+        for (key, kept) in from_group::<P::Key, Kept<P::State>>(state)? {
+            if let Some(&at) = kept.timers.first() {
+                self.timers.set(at, key.clone());
+            }
+            self.keys.insert(key, kept);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,119 @@
+//! What a job did: counts, latencies, CPU and memory.
+
+use crate::runtime::Shared;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// What a job did, as `--report` writes it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// Worker threads.
+    pub workers: usize,
+    /// Records read by all sources.
+    pub records: u64,
+    /// Epochs begun.
+    pub epochs: u64,
+    /// Whether a signal ended the job before its input did.
+    pub interrupted: bool,
+    /// Wall time, in seconds.
+    pub wall_s: f64,
+    /// CPU time of the whole process since its start, in seconds (0 where the system does not tell).
+    pub cpu_s: f64,
+    /// Peak resident memory of the process, in KiB (0 where the system does not tell).
+    pub peak_kb: u64,
+    /// From the beginning of an epoch until all its results were out.
+    pub epoch_latency: Latency,
+    /// Every source, stateful operator and sink, in the order of the graph.
+    pub operators: Vec<OperatorReport>,
+}
+
+/// Percentiles of a latency, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Latency {
+    /// How many were measured.
+    pub count: u64,
+    /// Median.
+    pub p50_ms: f64,
+    /// 99th percentile.
+    pub p99_ms: f64,
+    /// 99.9th percentile.
+    pub p999_ms: f64,
+    /// Maximum.
+    pub max_ms: f64,
+}
+
+/// What one operator counted.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct OperatorReport {
+    /// Its name.
+    pub name: String,
+    /// Records taken.
+    pub records_in: u64,
+    /// Records or updates given.
+    pub records_out: u64,
+    /// Records that came too late.
+    pub late: u64,
+    /// Records refused.
+    pub dead: u64,
+}
+
+impl Report {
+    /// Collects what the workers counted.
+    pub(crate) fn of(shared: &Shared, workers: usize, wall: Duration, interrupted: bool) -> Self {
+        let mut operators: Vec<OperatorReport> = Vec::new();
+        let mut index = BTreeMap::new();
+        for counted in shared.operators.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let at = *index.entry(counted.name.clone()).or_insert(operators.len());
+            if at == operators.len() {
+                operators.push(OperatorReport { name: counted.name.clone(), ..OperatorReport::default() });
+            }
+            let sum = &mut operators[at];
+            sum.records_in += counted.records_in;
+            sum.records_out += counted.records_out;
+            sum.late += counted.late;
+            sum.dead += counted.dead;
+        }
+        let epoch_latency = *shared.latency.lock().unwrap_or_else(PoisonError::into_inner);
+        Report {
+            workers,
+            records: shared.records.load(Ordering::SeqCst),
+            epochs: shared.epochs.load(Ordering::SeqCst),
+            interrupted,
+            wall_s: wall.as_secs_f64(),
+            cpu_s: cpu_seconds(),
+            peak_kb: peak_kb(),
+            epoch_latency,
+            operators,
+        }
+    }
+
+    /// What the operator of this name counted.
+    pub fn operator(&self, name: &str) -> Option<&OperatorReport> {
+        self.operators.iter().find(|operator| operator.name == name)
+    }
+
+    /// All records that any operator refused.
+    pub fn dead(&self) -> u64 {
+        self.operators.iter().map(|operator| operator.dead).sum()
+    }
+}
+
+/// CPU seconds of this process so far, user and system (Linux; elsewhere 0).
+pub fn cpu_seconds() -> f64 {
+    // Fields 14 and 15 of /proc/self/stat, in ticks of 10 ms (proc(5)); the name before them may
+    // hold anything, so count from its closing parenthesis.
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    ticks as f64 / 100.0
+}
+
+/// Peak resident memory of this process, in KiB (Linux; elsewhere 0).
+pub fn peak_kb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}

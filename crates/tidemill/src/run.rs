@@ -1,0 +1,226 @@
+//! Runs a graph: workers, progress, signals, panics, and the end.
+
+use crate::config::{Config, Flags};
+use crate::error::{Error, Result};
+use crate::job::Job;
+use crate::report::{OperatorReport, Report};
+use crate::runtime::{Runtime, Shared};
+use crate::time::Epoch;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Once, PoisonError};
+use std::time::{Duration, Instant};
+use timely::worker::Worker;
+
+/// Runs a graph as a whole program: takes the engine's flags from the command line, runs until
+/// the input ends or a signal comes, and turns an error into a message and an exit code.
+///
+/// Programs with flags of their own flatten [`Flags`] into theirs and call [`execute`].
+pub fn run<G>(graph: G) -> ExitCode
+where
+    G: for<'s> Fn(&Job<'s>) -> Result<()> + Send + Sync + 'static,
+{
+    #[derive(clap::Parser)]
+    struct Program {
+        #[command(flatten)]
+        engine: Flags,
+    }
+    let program = <Program as clap::Parser>::parse();
+    match Config::from_flags(&program.engine).and_then(|config| execute(config, graph)) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// Runs a graph until its input has ended and everything has come out of it, or until SIGINT or
+/// SIGTERM, which end it at the next epoch.
+///
+/// `graph` builds the same graph on every worker. A panic in it, or in an operator, stops all
+/// workers and is returned as an error with the operator's name.
+pub fn execute<G>(config: Config, graph: G) -> Result<Report>
+where
+    G: for<'s> Fn(&Job<'s>) -> Result<()> + Send + Sync + 'static,
+{
+    config.check()?;
+    catch_panics();
+    let shared = Arc::new(Shared::default());
+    let mut signals = Vec::new();
+    if config.signals {
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            let id = signal_hook::flag::register(signal, Arc::clone(&shared.stop));
+            signals.push(id.map_err(|error| Error::Start(format!("signals cannot be handled: {error}")))?);
+        }
+    }
+    let began = Instant::now();
+    let communication = match config.workers {
+        1 => timely::CommunicationConfig::Thread,
+        workers => timely::CommunicationConfig::Process(workers),
+    };
+    let timely_config = timely::Config { communication, worker: timely::WorkerConfig::default() };
+    let (all, settings) = (Arc::clone(&shared), config.clone());
+    let guards = timely::execute(timely_config, move |worker| work(worker, &settings, &all, &graph));
+    let joined = catch_unwind(AssertUnwindSafe(|| guards.map(|guards| guards.join())));
+    signals.into_iter().for_each(|id| _ = signal_hook::low_level::unregister(id));
+    match joined {
+        Ok(Ok(results)) => {
+            for result in results {
+                if let Err(reason) = result {
+                    shared.fail(Error::Start(reason));
+                }
+            }
+        }
+        Ok(Err(reason)) => return Err(Error::Start(reason)),
+        Err(_) => shared.fail(Error::Start("the workers' threads could not be joined".into())),
+    }
+    if let Some(error) = shared.failure() {
+        return Err(error);
+    }
+    let report = Report::of(&shared, config.workers, began.elapsed(), shared.stop.load(Ordering::SeqCst));
+    if let Some(path) = &config.report {
+        let failed = |reason: String| Error::Report { path: path.clone(), reason };
+        let json = serde_json::to_string_pretty(&report).map_err(|error| failed(error.to_string()))?;
+        std::fs::write(path, json + "\n").map_err(|error| failed(error.to_string()))?;
+    }
+    Ok(report)
+}
+
+/// How long a worker sleeps at most before it looks for signals and failures.
+const NAP: Duration = Duration::from_millis(50);
+
+/// One worker's life.
+fn work<G>(worker: &mut Worker, config: &Config, shared: &Arc<Shared>, graph: &G)
+where
+    G: for<'s> Fn(&Job<'s>) -> Result<()>,
+{
+    let runtime = Runtime::new(config.clone(), worker.index(), worker.peers(), Arc::clone(shared));
+    let built = guarded(&runtime, || {
+        worker.dataflow::<Epoch, _, _>(|scope| {
+            let job = Job::new(scope, Rc::clone(&runtime));
+            graph(&job).and_then(|()| job.finish())
+        })
+    });
+    if let Some(Err(error)) = built {
+        shared.fail(error);
+    }
+    let progress = Progress::new(&runtime);
+    let mut frontier = None;
+    while worker.has_dataflows() && !shared.failed() {
+        if guarded(&runtime, || worker.step_or_park(Some(NAP))).is_none() {
+            break;
+        }
+        let now = runtime.probe.with_frontier(|f| f.first().copied());
+        if frontier != Some(now) {
+            frontier = Some(now);
+            runtime.watch.borrow_mut().observe(&runtime.probe);
+            runtime.wake();
+        }
+        if shared.stop.load(Ordering::Relaxed) {
+            runtime.wake();
+        }
+        progress.show(&runtime);
+    }
+    progress.end();
+    if runtime.worker == 0 {
+        *shared.latency.lock().unwrap_or_else(PoisonError::into_inner) = runtime.watch.borrow().latency();
+    }
+    let counted = runtime.metrics.borrow();
+    let counted = counted.iter().map(|m| OperatorReport {
+        name: m.name.clone(),
+        records_in: m.taken.get(),
+        records_out: m.given.get(),
+        late: m.late.get(),
+        dead: m.dead.get(),
+    });
+    shared.operators.lock().unwrap_or_else(PoisonError::into_inner).extend(counted);
+    if shared.failed() {
+        // Dropping operators runs their destructors: user code again.
+        guarded(&runtime, || {
+            for dataflow in worker.installed_dataflows() {
+                worker.drop_dataflow(dataflow);
+            }
+        });
+    }
+}
+
+thread_local! {
+    /// What the last panic of this worker said, and in which operator; `None` on other threads.
+    static PANIC: RefCell<Option<(String, Option<usize>)>> = const { RefCell::new(None) };
+    static GUARDED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Runs code that may panic; a panic stops the job and gives `None`.
+fn guarded<R>(runtime: &Runtime, code: impl FnOnce() -> R) -> Option<R> {
+    GUARDED.set(true);
+    let outcome = catch_unwind(AssertUnwindSafe(code));
+    GUARDED.set(false);
+    match outcome {
+        Ok(result) => Some(result),
+        Err(_) => {
+            let (message, operator) = PANIC.take().unwrap_or_default();
+            runtime.shared.fail(Error::Panic {
+                operator: runtime.operator_name(operator),
+                worker: runtime.worker,
+                message,
+            });
+            None
+        }
+    }
+}
+
+/// Has panics of workers remembered instead of printed; those of other threads are left alone.
+fn catch_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !GUARDED.get() {
+                return usual(info);
+            }
+            let payload = info.payload();
+            let text = payload.downcast_ref::<&str>().map(|text| text.to_string());
+            let text =
+                text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "(no message)".into());
+            let place = info.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
+            PANIC.set(Some((text + &place, timely::scheduling::current::operator_id())));
+        }));
+    });
+}
+
+/// The progress bar of bounded input, on worker 0 and on a terminal only.
+struct Progress {
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    fn new(runtime: &Runtime) -> Self {
+        let size = runtime.shared.size.load(Ordering::SeqCst);
+        if runtime.worker != 0 || !runtime.config.progress || size == 0 {
+            return Progress { bar: None };
+        }
+        let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {msg}  {elapsed_precise}, {eta} left");
+        let bar = ProgressBar::new(size).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Progress { bar: Some(bar) }
+    }
+
+    fn show(&self, runtime: &Runtime) {
+        if let Some(bar) = &self.bar {
+            let records = runtime.shared.records.load(Ordering::Relaxed);
+            bar.set_position(runtime.shared.bytes.load(Ordering::Relaxed));
+            let rate = records as f64 / bar.elapsed().as_secs_f64().max(0.001);
+            bar.set_message(format!("{records} records, {rate:.0}/s"));
+        }
+    }
+
+    fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What the operators of one worker share while a job runs, and what all workers share.
+
+use crate::alignment::Alignment;
+use crate::config::Config;
+use crate::error::Error;
+use crate::report::{Latency, OperatorReport};
+use crate::time::Epoch;
+use crate::watch::Watch;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use timely::dataflow::ProbeHandle;
+use timely::scheduling::Activator;
+
+/// What all workers of a process share.
+#[derive(Default)]
+pub(crate) struct Shared {
+    failure: Mutex<Option<Error>>,
+    failed: AtomicBool,
+    pub stop: Arc<AtomicBool>,
+    pub records: AtomicU64,
+    pub bytes: AtomicU64,
+    pub size: AtomicU64,
+    pub operators: Mutex<Vec<OperatorReport>>,
+    pub epochs: AtomicU64,
+    pub latency: Mutex<Latency>,
+}
+
+impl Shared {
+    /// Stops the job with `error`, unless it is stopping for another reason already.
+    pub fn fail(&self, error: Error) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.get_or_insert(error);
+        self.failed.store(true, Ordering::SeqCst);
+    }
+
+    pub fn failed(&self) -> bool {
+        self.failed.load(Ordering::SeqCst)
+    }
+
+    pub fn failure(&self) -> Option<Error> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What the operators of one worker share.
+pub(crate) struct Runtime {
+    pub config: Config,
+    pub worker: usize,
+    pub peers: usize,
+    pub shared: Arc<Shared>,
+    /// Passes an epoch when everything the job does in it is done, on all workers.
+    pub probe: ProbeHandle<Epoch>,
+    pub alignment: RefCell<Alignment>,
+    /// Whether epochs are cut by the clock; known once the graph is built.
+    pub live: Cell<bool>,
+    /// Times the epochs, on worker 0.
+    pub watch: RefCell<Watch>,
+    pub metrics: RefCell<Vec<Rc<Metrics>>>,
+    names: RefCell<HashMap<usize, String>>,
+    /// What waits for time: the ticker, and sources.
+    sleepers: RefCell<Vec<Activator>>,
+}
+
+/// What one operator counted on one worker, for the job's report.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    pub(crate) name: String,
+    /// Records taken.
+    pub taken: Cell<u64>,
+    /// Records or updates given.
+    pub given: Cell<u64>,
+    /// Records that came too late.
+    pub late: Cell<u64>,
+    /// Records refused.
+    pub dead: Cell<u64>,
+}
+
+/// Adds to a counter.
+pub fn count(cell: &Cell<u64>, n: usize) {
+    cell.set(cell.get() + n as u64);
+}
+
+impl Runtime {
+    pub fn new(config: Config, worker: usize, peers: usize, shared: Arc<Shared>) -> Rc<Self> {
+        Rc::new(Runtime {
+            config,
+            worker,
+            peers,
+            shared,
+            probe: ProbeHandle::new(),
+            alignment: RefCell::default(),
+            live: Cell::new(false),
+            watch: RefCell::default(),
+            metrics: RefCell::default(),
+            names: RefCell::default(),
+            sleepers: RefCell::default(),
+        })
+    }
+
+    /// Remembers which timely operator a name of the graph stands for, for messages.
+    pub fn name_operator(&self, id: usize, name: &str) {
+        self.names.borrow_mut().insert(id, name.to_owned());
+    }
+
+    pub fn operator_name(&self, id: Option<usize>) -> String {
+        match id {
+            Some(id) => self.names.borrow().get(&id).cloned().unwrap_or_else(|| format!("timely operator {id}")),
+            None => "(outside any operator)".into(),
+        }
+    }
+
+    pub fn metrics(&self, name: &str) -> Rc<Metrics> {
+        let metrics = Rc::new(Metrics { name: name.to_owned(), ..Metrics::default() });
+        self.metrics.borrow_mut().push(Rc::clone(&metrics));
+        metrics
+    }
+
+    pub fn add_sleeper(&self, activator: Activator) {
+        self.sleepers.borrow_mut().push(activator);
+    }
+
+    /// Schedules whatever waits for an epoch to close or for results to catch up.
+    pub fn wake(&self) {
+        for sleeper in self.sleepers.borrow().iter() {
+            sleeper.activate();
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The traits of what reads, and what the engine must know of a source's event time.
+
+use crate::record::{Data, DeadLetter};
+use crate::time::{Millis, minutes};
+use std::marker::PhantomData;
+
+/// Something to read from: a fixed list of partitions, each read in order by one worker.
+///
+/// The list must not depend on the number of workers, for results must not.
+pub trait Source: 'static {
+    /// What it yields.
+    type Item: Data;
+    /// Reads one partition.
+    type Reader: Reader<Item = Self::Item>;
+
+    /// How many partitions there are, at most 65,000 in all sources of a job.
+    fn partitions(&self) -> Result<usize, SourceError>;
+
+    /// Opens `partition` at `offset`: 0 for its beginning, else what [`Reader::offset`] gave.
+    fn open(&self, partition: usize, offset: u64) -> Result<Self::Reader, SourceError>;
+
+    /// Whether the input ends. A job whose sources all end runs as a replay: epochs are cut by
+    /// record count, and results do not depend on speed. Otherwise epochs follow the clock.
+    fn bounded(&self) -> bool {
+        true
+    }
+
+    /// The bytes to read, where that is known, for progress bars.
+    fn size(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// Reads one partition. Called on a worker's thread, so it must not block for long.
+pub trait Reader: 'static {
+    /// What it yields.
+    type Item;
+
+    /// Appends up to `limit` items to `batch`, in the partition's order; bad records go to
+    /// [`Batch::reject`]. An error stops the job.
+    fn read(&mut self, limit: usize, batch: &mut Batch<Self::Item>) -> Result<ReadStatus, SourceError>;
+
+    /// Where [`Source::open`] would continue, after everything read so far.
+    fn offset(&self) -> u64;
+
+    /// Bytes of [`Source::size`] consumed so far.
+    fn progress(&self) -> u64 {
+        0
+    }
+}
+
+/// What a read found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadStatus {
+    /// There may be more now.
+    Ready,
+    /// Nothing more now, but later.
+    Waiting,
+    /// The partition has ended.
+    Done,
+}
+
+/// Where a reader puts what it read.
+#[derive(Debug)]
+pub struct Batch<T> {
+    pub(crate) items: Vec<T>,
+    pub(crate) dead: Vec<DeadLetter>,
+}
+
+impl<T> Batch<T> {
+    /// An empty batch.
+    pub fn new() -> Self {
+        Batch { items: Vec::new(), dead: Vec::new() }
+    }
+
+    /// Adds an item.
+    #[inline]
+    pub fn push(&mut self, item: T) {
+        self.items.push(item);
+    }
+
+    /// Adds a bad record: where it is (`file:line`), why it was refused, and its text.
+    pub fn reject(&mut self, place: impl Into<String>, reason: impl Into<String>, record: impl Into<String>) {
+        self.dead.push(DeadLetter {
+            operator: String::new(),
+            place: place.into(),
+            reason: reason.into(),
+            record: record.into(),
+        });
+    }
+
+    /// What was read.
+    pub fn items(&self) -> &[T] {
+        &self.items
+    }
+
+    /// What was refused.
+    pub fn rejected(&self) -> &[DeadLetter] {
+        &self.dead
+    }
+
+    /// Forgets everything in it.
+    pub fn clear(&mut self) {
+        self.items.clear();
+        self.dead.clear();
+    }
+}
+
+impl<T> Default for Batch<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Why a source cannot be read; the text says what to do.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct SourceError(pub String);
+
+impl SourceError {
+    /// An error with this text.
+    pub fn new(text: impl Into<String>) -> Self {
+        SourceError(text.into())
+    }
+}
+
+/// How a source's records relate to event time.
+#[derive(Clone, Debug)]
+pub struct Timing<T, F> {
+    pub(crate) time: F,
+    items: PhantomData<fn(&T)>,
+    pub(crate) disorder: Millis,
+    pub(crate) ahead: Millis,
+    pub(crate) idle: Option<Millis>,
+    pub(crate) holds: bool,
+}
+
+impl<T, F: Fn(&T) -> Millis> Timing<T, F> {
+    /// Event time is what `time` says of an item, in milliseconds since 1970 UTC, and never goes
+    /// back within a partition.
+    pub fn by(time: F) -> Self {
+        Timing { time, items: PhantomData, disorder: 0, ahead: minutes(1), idle: None, holds: true }
+    }
+
+    /// Records of a partition are out of order by at most `ms`: the watermark follows the
+    /// greatest time seen at this distance.
+    pub fn disorder(mut self, ms: Millis) -> Self {
+        self.disorder = ms.max(0);
+        self
+    }
+
+    /// A partition is not read further than `ms` (one minute by default) ahead of the slowest
+    /// one's watermark, beyond what a few epochs bring.
+    pub fn ahead(mut self, ms: Millis) -> Self {
+        self.ahead = ms.max(0);
+        self
+    }
+
+    /// A live partition without records for `ms` of wall time no longer holds the watermark.
+    pub fn idle_after(mut self, ms: Millis) -> Self {
+        self.idle = Some(ms.max(0));
+        self
+    }
+
+    /// The source never holds the watermark: rules, registries, commands.
+    pub fn control(mut self) -> Self {
+        self.holds = false;
+        self
+    }
+}

@@ -1,0 +1,299 @@
+//! Streams: events that happened, each once, in event time.
+
+use crate::collection::Collection;
+use crate::error::{Error, Reject, Result};
+use crate::hash::{group_of, owner_of, stable_hash};
+use crate::job::Job;
+use crate::kernel::{Kernel, Machine, operate};
+use crate::maintain::{Maintain, MaintainKernel};
+use crate::process::{Process, ProcessKernel};
+use crate::record::{Data, DeadLetter, Record};
+use crate::sink::Sink;
+use crate::tide::{Tide, least};
+use crate::time::Epoch;
+use serde::Serialize;
+use std::hash::Hash;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::{Concat, Probe};
+use timely::progress::operate::FrontierInterest;
+
+/// What keyed state is found by. Implemented for every type with these bounds.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a key",
+    note = "derive `Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize`"
+)]
+pub trait Key: Data + Eq + Ord + Hash {}
+impl<K: Data + Eq + Ord + Hash> Key for K {}
+
+/// Events that happened, each once, with their event time, and a watermark beside them.
+///
+/// Cloning a stream makes a second reader of it.
+pub struct Stream<'s, T: 'static> {
+    inner: StreamVec<'s, Epoch, Record<T>>,
+    tide: StreamVec<'s, Epoch, Tide>,
+    job: Job<'s>,
+}
+
+impl<T: Clone + 'static> Clone for Stream<'_, T> {
+    fn clone(&self) -> Self {
+        Stream { inner: self.inner.clone(), tide: self.tide.clone(), job: self.job.clone() }
+    }
+}
+
+impl<'s, T: Clone + 'static> Stream<'s, T> {
+    pub(crate) fn new(inner: StreamVec<'s, Epoch, Record<T>>, tide: StreamVec<'s, Epoch, Tide>, job: Job<'s>) -> Self {
+        Stream { inner, tide, job }
+    }
+
+    /// Takes a timely stream back into the graph, under the watermark of `beside`. Whoever made
+    /// it must not have moved records to later epochs than `beside`'s watermark allows for.
+    pub fn from_inner<U: Clone + 'static>(inner: StreamVec<'s, Epoch, Record<T>>, beside: &Stream<'s, U>) -> Self {
+        Stream { inner, tide: beside.tide.clone(), job: beside.job.clone() }
+    }
+
+    /// The timely stream underneath.
+    pub fn inner(&self) -> StreamVec<'s, Epoch, Record<T>> {
+        self.inner.clone()
+    }
+
+    /// The watermark beside the stream: on every worker, in each epoch where it moves.
+    pub fn tide(&self) -> StreamVec<'s, Epoch, Tide> {
+        self.tide.clone()
+    }
+
+    /// The job this stream belongs to.
+    pub fn job(&self) -> &Job<'s> {
+        &self.job
+    }
+
+    pub(crate) fn parts(self) -> (StreamVec<'s, Epoch, Record<T>>, StreamVec<'s, Epoch, Tide>) {
+        (self.inner, self.tide)
+    }
+
+    /// Runs `logic` over each container, without regard to epochs.
+    fn stateless<U: Clone + 'static>(
+        self,
+        name: &str,
+        mut logic: impl FnMut(&mut Vec<Record<T>>, &mut Vec<Record<U>>) + 'static,
+    ) -> Stream<'s, U> {
+        let mut builder = OperatorBuilder::new(name.to_owned(), self.job.scope());
+        self.job.runtime().name_operator(builder.operator_info().global_id, name);
+        let mut input = builder.new_input(self.inner, Pipeline);
+        builder.set_notify_for(0, FrontierInterest::Never);
+        let (output, inner) = builder.new_output();
+        let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Record<U>>>>::from(output);
+        let mut made = Vec::new();
+        builder.build(move |capabilities| {
+            drop(capabilities);
+            move |_| {
+                let mut output = output.activate();
+                input.for_each_stamp(|cap, batches| {
+                    let mut session = output.session(&cap);
+                    for batch in batches {
+                        logic(batch, &mut made);
+                        if !made.is_empty() {
+                            session.give_container(&mut made);
+                            made.clear();
+                        }
+                    }
+                });
+            }
+        });
+        Stream { inner, tide: self.tide, job: self.job }
+    }
+
+    /// Each event, changed by `f`; time and place stay.
+    pub fn map<U: Clone + 'static>(self, mut f: impl FnMut(T) -> U + 'static) -> Stream<'s, U> {
+        self.stateless("map", move |batch, out| {
+            out.extend(batch.drain(..).map(|Record { time, seq, value }| Record { time, seq, value: f(value) }));
+        })
+    }
+
+    /// The events that `keep` says yes to.
+    pub fn filter(self, mut keep: impl FnMut(&T) -> bool + 'static) -> Stream<'s, T> {
+        self.stateless("filter", move |batch, out| {
+            batch.retain(|record| keep(&record.value));
+            std::mem::swap(batch, out);
+        })
+    }
+
+    /// Every event that `f` makes of each; they share its time and keep their order.
+    pub fn flat_map<U: Clone + 'static, I: IntoIterator<Item = U>>(
+        self,
+        mut f: impl FnMut(T) -> I + 'static,
+    ) -> Stream<'s, U> {
+        self.stateless("flat_map", move |batch, out| {
+            for Record { time, seq, value } in batch.drain(..) {
+                let made = f(value).into_iter().enumerate();
+                out.extend(made.map(|(i, value)| Record { time, seq: seq.child(i), value }));
+            }
+        })
+    }
+
+    /// Looks at each event as it passes.
+    pub fn inspect(self, mut f: impl FnMut(&Record<T>) + 'static) -> Stream<'s, T> {
+        self.stateless("inspect", move |batch, out| {
+            batch.iter().for_each(&mut f);
+            std::mem::swap(batch, out);
+        })
+    }
+
+    /// Each event, changed by `f`, which may refuse it: then it goes to the dead letters.
+    pub fn try_map<U: Data>(
+        self,
+        name: &str,
+        mut f: impl FnMut(&T) -> Result<U, Reject> + 'static,
+    ) -> Result<Stream<'s, U>>
+    where
+        T: Serialize,
+    {
+        self.job.claim(name)?;
+        let operator = name.to_owned();
+        let tried = self.stateless(name, move |batch, out| {
+            out.extend(batch.drain(..).map(|record| {
+                let tried = f(&record.value);
+                let tried = tried.map_err(|Reject(reason)| DeadLetter::of(&operator, &record.value, reason));
+                record.with(tried)
+            }));
+        });
+        let dead = tried.clone().stateless(name, |batch, out| {
+            out.extend(
+                batch.drain(..).filter_map(|r| Some(Record { time: r.time, seq: r.seq, value: r.value.err()? })),
+            );
+        });
+        tried.job.add_dead_letters(dead.inner);
+        Ok(tried.stateless(name, |batch, out| {
+            out.extend(batch.drain(..).filter_map(|r| Some(Record { time: r.time, seq: r.seq, value: r.value.ok()? })));
+        }))
+    }
+
+    /// The events of both. The watermark is the lesser of the two.
+    pub fn union(self, other: Stream<'s, T>) -> Stream<'s, T> {
+        Stream { inner: self.inner.concat(other.inner), tide: least(self.tide, other.tide), job: self.job }
+    }
+
+    /// The events that `test` says yes to, and the others.
+    pub fn branch(self, test: impl Fn(&T) -> bool + Clone + 'static) -> (Stream<'s, T>, Stream<'s, T>) {
+        let otherwise = test.clone();
+        (self.clone().filter(move |event| test(event)), self.filter(move |event| !otherwise(event)))
+    }
+
+    /// Groups the stream by a key, for the operators that keep state.
+    pub fn key_by<K: Key, F: Fn(&T) -> K + Clone + 'static>(self, key: F) -> Keyed<'s, T, F> {
+        Keyed { stream: self, key }
+    }
+
+    /// Writes every event to `sink`: those of an epoch in order of event time, ties by place.
+    pub fn sink<S: Sink<Item = Record<T>>>(self, name: &str, sink: S) -> Result<()>
+    where
+        T: Data,
+    {
+        self.job.claim(name)?;
+        let order = |items: &mut Vec<Record<T>>| items.sort_by_key(|r| (r.time, r.seq));
+        crate::drain::drain(&self.job, name, self.inner, order, sink);
+        Ok(())
+    }
+
+    /// Calls `f` for each event on whichever worker it is, and makes the job wait for it: the
+    /// cheapest way out of a graph, where order does not matter.
+    pub fn for_each(self, mut f: impl FnMut(Record<T>) + 'static) {
+        let job = self.job.clone();
+        let done = self.stateless::<()>("for_each", move |batch, _| batch.drain(..).for_each(&mut f));
+        done.inner.probe_with(&job.runtime().probe);
+    }
+}
+
+/// A stream grouped by key.
+pub struct Keyed<'s, T: 'static, F> {
+    stream: Stream<'s, T>,
+    key: F,
+}
+
+impl<T: Clone + 'static, F: Clone> Clone for Keyed<'_, T, F> {
+    fn clone(&self) -> Self {
+        Keyed { stream: self.stream.clone(), key: self.key.clone() }
+    }
+}
+
+impl<'s, T, K, F> Keyed<'s, T, F>
+where
+    T: Data,
+    K: Key,
+    F: Fn(&T) -> K + Clone + 'static,
+{
+    /// The key of an event.
+    pub fn key(&self) -> F {
+        self.key.clone()
+    }
+
+    /// The stream that was grouped.
+    pub fn stream(&self) -> &Stream<'s, T> {
+        &self.stream
+    }
+
+    /// Runs a [`Process`]. Late events are counted and dropped: see [`Keyed::process_late`].
+    pub fn process<P>(self, name: &str, process: P) -> Result<Stream<'s, P::Out>>
+    where
+        P: Process<Key = K, In = T>,
+    {
+        Ok(self.process_late(name, process)?.0)
+    }
+
+    /// Runs a [`Process`]; the second stream holds the events that came too late for it.
+    pub fn process_late<P>(self, name: &str, process: P) -> Result<(Stream<'s, P::Out>, Stream<'s, T>)>
+    where
+        P: Process<Key = K, In = T>,
+    {
+        let kernel = ProcessKernel::new(name, self.key.clone(), process);
+        self.kernel(name, kernel)
+    }
+
+    /// Runs a [`Maintain`]: its rows are a collection.
+    pub fn maintain<M>(self, name: &str, maintain: M) -> Result<Collection<'s, M::Row>>
+    where
+        M: Maintain<Key = K, In = T>,
+    {
+        let kernel = MaintainKernel::new(self.key.clone(), maintain);
+        Ok(self.kernel_rows(name, kernel)?.0)
+    }
+
+    /// Runs a [`Kernel`] that emits events. The second stream holds what came too late.
+    pub fn kernel<U, N>(self, name: &str, kernel: N) -> Result<(Stream<'s, U>, Stream<'s, T>)>
+    where
+        U: Clone + 'static,
+        N: Kernel<In = T, Out = Record<U>>,
+    {
+        let (job, tide) = (self.stream.job.clone(), self.stream.tide.clone());
+        let (out, late) = self.run(name, kernel)?;
+        Ok((Stream::new(out, tide.clone(), job.clone()), Stream::new(late, tide, job)))
+    }
+
+    /// Runs a [`Kernel`] that maintains rows. The stream holds what came too late.
+    pub fn kernel_rows<R, N>(self, name: &str, kernel: N) -> Result<(Collection<'s, R>, Stream<'s, T>)>
+    where
+        R: differential_dataflow::Data,
+        N: Kernel<In = T, Out = (R, Epoch, isize)>,
+    {
+        let (job, tide) = (self.stream.job.clone(), self.stream.tide.clone());
+        let (out, late) = self.run(name, kernel)?;
+        let late = Stream::new(late, tide, job);
+        Ok((Collection::from_inner(differential_dataflow::VecCollection::new(out), &late), late))
+    }
+
+    fn run<N: Kernel<In = T>>(
+        self,
+        name: &str,
+        kernel: N,
+    ) -> Result<(StreamVec<'s, Epoch, N::Out>, StreamVec<'s, Epoch, Record<T>>), Error> {
+        self.stream.job.claim(name)?;
+        let peers = self.stream.job.runtime().peers;
+        let (key, route) = (self.key.clone(), self.key);
+        let machine = Machine::new(kernel, move |event| group_of(stable_hash(&key(event))));
+        let owner = move |event: &T| owner_of(group_of(stable_hash(&route(event))), peers) as u64;
+        Ok(operate(self.stream, name, owner, machine))
+    }
+}

@@ -1,0 +1,115 @@
+//! Cuts epochs: one worker ticks, all sources follow.
+//!
+//! In replay the next epoch begins as soon as the sources are aligned and the results of an epoch
+//! some way back are out, in a live job when the clock says so too. Holding the next tick is all
+//! the back-pressure there is: nothing enters the graph between ticks, so a slow operator, model
+//! or sink slows its sources, and no queue grows.
+
+use crate::config::EPOCH_MS;
+use crate::runtime::Runtime;
+use crate::time::{Epoch, Millis};
+use serde::{Deserialize, Serialize};
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::vec::Broadcast;
+use timely::dataflow::{Scope, StreamVec};
+
+/// Epochs that may be under way at once.
+const SLACK: Epoch = 8;
+
+/// A live job without input for this many epochs ticks ten times more slowly.
+const CALM: u32 = 50;
+
+/// The beginning of an epoch.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Tick {
+    /// Wall time, in milliseconds since 1970 UTC.
+    pub wall: Millis,
+}
+
+/// The stream of ticks, one an epoch on every worker.
+pub(crate) fn ticker<'s>(scope: Scope<'s, Epoch>, runtime: &Rc<Runtime>) -> StreamVec<'s, Epoch, Tick> {
+    let mut builder = OperatorBuilder::new("ticker".to_owned(), scope);
+    let info = builder.operator_info();
+    runtime.name_operator(info.global_id, "ticker");
+    let activator = scope.activator_for(Rc::clone(&info.address));
+    runtime.add_sleeper(scope.activator_for(info.address));
+    let (output, ticks) = builder.new_output();
+    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Tick>>>::from(output);
+    let runtime = Rc::clone(runtime);
+
+    builder.build(move |mut capabilities| {
+        let mut cap = capabilities.pop().filter(|_| runtime.worker == 0);
+        let mut next: Epoch = 1;
+        let mut pace = Pace::new(&runtime);
+        move |_| {
+            let Some(held) = cap.as_mut() else { return };
+            loop {
+                let finished = runtime.alignment.borrow().all_done();
+                if finished || runtime.shared.stop.load(Ordering::Relaxed) || runtime.shared.failed() {
+                    cap = None;
+                    return;
+                }
+                if !runtime.alignment.borrow().ready(next) || runtime.probe.less_than(&next.saturating_sub(SLACK)) {
+                    return; // woken when either changes
+                }
+                let wall = match pace.due(&runtime) {
+                    Ok(wall) => wall,
+                    Err(wait) => {
+                        activator.activate_after(runtime.config.clock.patience(wait));
+                        return;
+                    }
+                };
+                held.downgrade(&next);
+                output.activate().session(held).give(Tick { wall });
+                runtime.watch.borrow_mut().began(next);
+                runtime.shared.epochs.store(next, Ordering::Relaxed);
+                next += 1;
+                held.downgrade(&next);
+                if runtime.live.get() {
+                    activator.activate_after(runtime.config.clock.patience(pace.interval));
+                    return;
+                }
+            }
+        }
+    });
+    ticks.broadcast()
+}
+
+/// When the next epoch of a live job is due.
+struct Pace {
+    interval: Millis,
+    usual: Millis,
+    last: Millis,
+    records: u64,
+    calm: u32,
+}
+
+impl Pace {
+    fn new(runtime: &Runtime) -> Self {
+        let usual = runtime.config.epoch_ms.map_or(EPOCH_MS, |ms| ms as Millis);
+        Pace { interval: usual, usual, last: Millis::MIN, records: 0, calm: 0 }
+    }
+
+    /// The wall time of the epoch that begins now, or how long to wait for it.
+    fn due(&mut self, runtime: &Runtime) -> Result<Millis, Millis> {
+        let now = runtime.config.clock.now();
+        if !runtime.live.get() {
+            return Ok(now);
+        }
+        let waited = now.saturating_sub(self.last);
+        // A clock set back would otherwise stop the job until it has caught up.
+        if (0..self.interval).contains(&waited) {
+            return Err(self.interval - waited);
+        }
+        let records = runtime.shared.records.load(Ordering::Relaxed);
+        self.calm = if records == self.records { self.calm + 1 } else { 0 };
+        self.records = records;
+        self.interval = if self.calm > CALM { 10 * self.usual } else { self.usual };
+        self.last = now;
+        Ok(now)
+    }
+}

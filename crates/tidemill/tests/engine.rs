@@ -1,0 +1,336 @@
+//! What must hold of any graph: the same results on any number of workers, clean ends, clear
+//! failures.
+
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use tidemill::time::{END, seconds};
+use tidemill::*;
+
+/// Emits each event of a key with how many came before it in event time, and the key's last
+/// event again when it has been silent for ten seconds.
+struct Sessions;
+
+impl Process for Sessions {
+    type Key = u8;
+    type In = (Millis, u8);
+    type Out = (u8, Millis, u32);
+    type State = (u32, Option<Millis>);
+
+    fn process(
+        &self,
+        key: &u8,
+        (at, _): (Millis, u8),
+        (count, quiet): &mut Self::State,
+        ctx: &mut Context<'_, Self::Out>,
+    ) -> Result<(), Reject> {
+        *count += 1;
+        if *key == 13 {
+            return Err(Reject::new("thirteen is unlucky"));
+        }
+        if let Some(old) = quiet.replace(at + seconds(10)) {
+            ctx.cancel_timer(old);
+        }
+        ctx.set_timer(at + seconds(10));
+        ctx.emit((*key, at, *count));
+        Ok(())
+    }
+
+    fn on_timer(&self, key: &u8, state: &mut Self::State, ctx: &mut Context<'_, Self::Out>) -> Result<(), Reject> {
+        ctx.emit((*key, ctx.time(), 0));
+        *state = Default::default();
+        ctx.forget();
+        Ok(())
+    }
+}
+
+/// What `Sessions` must emit, by going through all events in order of time.
+fn sessions(mut events: Vec<(Millis, u8)>) -> Vec<(u8, Millis, u32)> {
+    events.sort_by_key(|(at, _)| *at); // stable: ties stay in order of arrival
+    let mut out = Vec::new();
+    let mut last: BTreeMap<u8, (u32, Millis)> = BTreeMap::new();
+    for (at, key) in events.into_iter().filter(|(_, key)| *key != 13) {
+        if let Some((_, before)) = last.get(&key).copied().filter(|(_, before)| before + seconds(10) <= at) {
+            out.push((key, before + seconds(10), 0));
+            last.remove(&key);
+        }
+        let slot = last.entry(key).or_insert((0, at));
+        *slot = (slot.0 + 1, at);
+        out.push((key, at, slot.0));
+    }
+    out.extend(last.into_iter().map(|(key, (_, at))| (key, at + seconds(10), 0)));
+    out.sort();
+    out
+}
+
+/// Partitions whose events are out of order by less than `disorder`.
+fn partitions(disorder: Millis) -> impl Strategy<Value = Vec<Vec<(Millis, u8)>>> {
+    let event = (0i64..3_000, 0..disorder, 0u8..16);
+    prop::collection::vec(prop::collection::vec(event, 0..200), 1..4).prop_map(|partitions| {
+        let step = |(now, events): (Millis, Vec<_>), (gap, back, key)| {
+            let now = now + gap;
+            (now, [events, vec![(now - back, key)]].concat())
+        };
+        partitions.into_iter().map(|gaps| gaps.into_iter().fold((1_000_000, vec![]), step).1).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn a_process_sees_event_time_on_any_number_of_workers(parts in partitions(5_000), records in 1usize..50) {
+        let expected = sessions(parts.concat());
+        let mut first = None;
+        for workers in [1, 2, 4] {
+            let (out, late) = (Memory::new(), Memory::new());
+            let (sink, late_sink, input) = (out.clone(), late.clone(), Events::partitioned(parts.clone()));
+            let config = Config { epoch_records: records, ..Config::workers(workers) };
+            let report = execute(config, move |job| {
+                let events = job.source("events", input.clone(), Timing::by(|e: &(Millis, u8)| e.0).disorder(5_000))?;
+                let (out, late) = events.key_by(|e| e.1).process_late("sessions", Sessions)?;
+                out.sink("out", sink.clone())?;
+                late.sink("late", late_sink.clone())
+            }).unwrap();
+            prop_assert_eq!(late.len(), 0);
+            prop_assert_eq!(report.dead(), parts.concat().iter().filter(|e| e.1 == 13).count() as u64);
+            let records: Vec<Record<_>> = out.take().into_iter().map(|(_, record)| record).collect();
+            let mut values: Vec<_> = records.iter().map(|r| r.value).collect();
+            prop_assert_eq!(first.get_or_insert(records.clone()), &records, "{} workers", workers);
+            values.sort();
+            prop_assert_eq!(&values, &expected);
+        }
+    }
+}
+
+/// A running total per key.
+struct Total;
+
+impl Maintain for Total {
+    type Key = u8;
+    type In = (Millis, u8);
+    type State = i64;
+    type Row = (u8, i64);
+    const ORDER: Order = Order::Any;
+
+    fn update(&self, _: &u8, total: &mut i64, events: &mut Vec<Record<(Millis, u8)>>) {
+        *total += events.iter().map(|r| r.value.0).sum::<i64>();
+    }
+
+    fn rows(&self, key: &u8, total: &i64, rows: &mut Vec<(u8, i64)>) {
+        if *total != 0 {
+            rows.push((*key, *total));
+        }
+    }
+}
+
+#[test]
+fn rows_are_true_at_every_epoch_and_their_changes_add_up() {
+    let events: Vec<(Millis, u8)> = (1..=500).map(|i| (i, (i * i % 7) as u8)).collect();
+    let mut logs = Vec::new();
+    for workers in [1, 2, 4] {
+        let (rows, counts, changes) = (Memory::new(), Memory::new(), Memory::new());
+        let (to_rows, to_counts, to_changes) = (rows.clone(), counts.clone(), changes.clone());
+        let input = Events::new(events.clone());
+        execute(Config { epoch_records: 7, ..Config::workers(workers) }, move |job| {
+            let events = job.source("events", input.clone(), Timing::by(|e: &(Millis, u8)| e.0))?;
+            let totals = events.key_by(|e| e.1).maintain("totals", Total)?;
+            totals.clone().then(|t| t.map(|_| ()).count()).sink("counts", to_counts.clone())?;
+            totals.clone().changes(|_| 0).sink("changes", to_changes.clone())?;
+            totals.sink("rows", to_rows.clone())
+        })
+        .unwrap();
+        let mut expected = BTreeMap::new();
+        events.iter().for_each(|(at, key)| *expected.entry(*key).or_insert(0) += at);
+        assert_eq!(rows.rows(), expected.iter().map(|(k, v)| ((*k, *v), 1)).collect::<Vec<_>>());
+        assert_eq!(counts.rows(), [(((), expected.len() as isize), 1)]);
+        let log = rows.take();
+        assert!(log.windows(2).all(|w| w[0].0 <= w[1].0));
+        assert!(log.iter().any(|(epoch, update)| *epoch > 5 && update.diff < 0), "old totals are retracted");
+        logs.push((log, changes.values()));
+    }
+    assert!(logs.windows(2).all(|w| w[0] == w[1]), "the same changes in the same epochs on any number of workers");
+}
+
+#[test]
+fn a_panic_is_an_error_with_the_operators_name_and_no_hang() {
+    for workers in [1, 2, 4] {
+        let input = Events::new((0..100_000i64).collect());
+        let error = execute(Config::workers(workers), move |job| {
+            let events = job.source("numbers", input.clone(), Timing::by(|n| *n))?;
+            struct Explode;
+            impl Process for Explode {
+                type Key = i64;
+                type In = i64;
+                type Out = i64;
+                type State = ();
+                fn process(&self, _: &i64, n: i64, _: &mut (), _: &mut Context<'_, i64>) -> Result<(), Reject> {
+                    assert!(n != 54_321, "cannot digest {n}");
+                    Ok(())
+                }
+            }
+            events.key_by(|n| n % 100).process("explode", Explode)?.sink("out", Memory::new())
+        })
+        .unwrap_err();
+        let Error::Panic { operator, message, .. } = &error else { panic!("{error}") };
+        assert_eq!(operator, "explode");
+        assert!(message.contains("cannot digest 54321"), "{message}");
+        assert_eq!(error.exit_code(), 70);
+    }
+}
+
+#[test]
+fn a_graph_that_panics_or_refuses_is_an_error() {
+    let twice = execute(Config::workers(2), |job| {
+        let numbers = |name: &str| job.source(name, Events::new(vec![1i64]), Timing::by(|n| *n));
+        numbers("same")?;
+        numbers("same")?.sink("out", Memory::new())
+    });
+    assert!(twice.unwrap_err().to_string().contains("two operators are named `same`"));
+    let panics = execute(Config::workers(2), |_| panic!("not today"));
+    assert!(panics.unwrap_err().to_string().contains("not today"));
+    let none = execute(Config::workers(0), |_| Ok(()));
+    assert_eq!(none.unwrap_err().exit_code(), 2);
+    execute(Config::workers(2), |_| Ok(())).unwrap();
+}
+
+#[test]
+fn refused_records_reach_the_jobs_dead_letters_and_the_rest_goes_on() {
+    let (good, dead) = (Memory::new(), Memory::new());
+    let (to_good, to_dead) = (good.clone(), dead.clone());
+    execute(Config::workers(2), move |job| {
+        job.dead_letters_to(to_dead.clone());
+        let words = Events::new(["1", "two", "3"].map(str::to_owned).to_vec());
+        let words = job.source("words", words, Timing::by(|_| 0))?;
+        words.try_map("parse", |word| Ok(word.parse::<i32>()?))?.sink("good", to_good.clone())
+    })
+    .unwrap();
+    assert_eq!(good.values(), [1, 3]);
+    let dead = dead.values();
+    assert_eq!(dead.len(), 1);
+    assert_eq!((dead[0].operator.as_str(), dead[0].record.as_str()), ("parse", "\"two\""));
+    assert!(dead[0].reason.contains("invalid digit"), "{}", dead[0].reason);
+}
+
+/// Waits until `condition` holds, turning the clock; fails after a minute.
+fn wait(clock: &ManualClock, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < deadline, "it never came");
+        clock.advance(1);
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_live_job_follows_its_clock_and_an_idle_partition_frees_the_watermark() {
+    for workers in [1, 2] {
+        let clock = ManualClock::at(1_000_000);
+        let (input, feeds) = Live::new(2, 100);
+        let out = Memory::new();
+        let to_out = out.clone();
+        let config = Config { clock: Clock::Manual(clock.clone()), ..Config::workers(workers) };
+        let job = std::thread::spawn(move || {
+            execute(config, move |job| {
+                let timing = Timing::by(|e: &(Millis, u8)| e.0).idle_after(500);
+                let events = job.source("events", input.clone(), timing)?;
+                events.key_by(|e| e.1).process("sessions", Sessions)?.sink("out", to_out.clone())
+            })
+        });
+        feeds[0].send((5_000, 1)).unwrap();
+        feeds[1].send((5_000, 2)).unwrap();
+        feeds[0].send((20_000, 1)).unwrap();
+        // Only the silence of the second partition, in wall time, lets the first one's session end.
+        wait(&clock, || out.len() >= 3);
+        let mut values = out.values();
+        values.sort();
+        assert_eq!(
+            values,
+            [(1, 5_000, 1), (1, 15_000, 0), (2, 5_000, 1)]
+                .into_iter()
+                .chain([(2, 15_000, 0)])
+                .take(values.len())
+                .collect::<Vec<_>>()
+        );
+        drop(feeds);
+        wait(&clock, || job.is_finished());
+        job.join().unwrap().unwrap();
+        assert!(out.values().contains(&(1, 30_000, 0)), "the end of input is the end of time");
+    }
+}
+
+#[test]
+fn sources_are_aligned_so_that_waiting_records_stay_few() {
+    // The second partition is all later than the first: unaligned, it would pile up behind it.
+    let half = |from: i64| (from..from + 50_000).map(|i| (i * 100, (i % 5) as u8)).collect::<Vec<_>>();
+    let input = Events::partitioned(vec![half(0), half(50_000)]);
+    let out = Memory::new();
+    let to_out = out.clone();
+    execute(Config { epoch_records: 500, ..Config::workers(2) }, move |job| {
+        let events = job.source("events", input.clone(), Timing::by(|e: &(Millis, u8)| e.0))?;
+        // Records come out in the epoch they were read, so the sink sees how reading went.
+        events.sink("out", to_out.clone())
+    })
+    .unwrap();
+    let log = out.take();
+    let behind = log.iter().filter(|(_, r)| r.time < 5_000_000).map(|(epoch, _)| *epoch).max().unwrap();
+    let early = log.iter().filter(|(epoch, r)| r.time >= 5_000_000 && *epoch <= behind).count();
+    assert!(early <= 20 * 500, "{early} records were read far ahead of the watermark");
+    assert_eq!(log.len(), 100_000);
+}
+
+#[test]
+fn a_union_waits_for_the_slower_stream() {
+    let out = Memory::new();
+    let to_out = out.clone();
+    execute(Config { epoch_records: 1, ..Config::workers(2) }, move |job| {
+        let by = || Timing::by(|e: &(Millis, u8)| e.0);
+        let fast = job.source("fast", Events::new(vec![(1_000, 1u8), (100_000, 1)]), by())?;
+        let slow = job.source("slow", Events::new((0..50).map(|i| (i * 100, 1u8)).collect()), by())?;
+        let (out, late) = fast.union(slow).key_by(|e| e.1).process_late("sessions", Sessions)?;
+        late.inspect(|record| panic!("late: {record:?}")).for_each(|_| ());
+        out.sink("out", to_out.clone())
+    })
+    .unwrap();
+    let counts: Vec<u32> = out.values().iter().map(|v| v.2).collect();
+    assert_eq!(counts.iter().max(), Some(&51), "one session of all but the last event");
+}
+
+#[test]
+fn late_events_are_those_behind_the_watermark_at_the_start_of_their_epoch() {
+    let mut harness = harness::Harness::process(2, |e: &(Millis, u8)| e.1, || Sessions);
+    harness.watermark(50_000);
+    harness.push(49_999, (49_999, 1));
+    harness.push(50_000, (50_000, 1));
+    harness.watermark(70_000);
+    assert_eq!(harness.late(), [(49_999, 1)]);
+    assert_eq!(harness.out(), [(1, 50_000, 1), (1, 60_000, 0)]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn a_restore_in_the_middle_changes_nothing(
+        parts in partitions(1), cut in 0usize..200, before in 1usize..5, after in 1usize..5
+    ) {
+        let mut events = parts.concat();
+        events.sort();
+        let mut harness = harness::Harness::process(before, |e: &(Millis, u8)| e.1, || Sessions);
+        let mut out = Vec::new();
+        for (i, event) in events.iter().enumerate() {
+            harness.push(event.0, *event);
+            if i % 3 == 0 {
+                harness.watermark(event.0);
+            }
+            if i == cut {
+                out.extend(harness.out());
+                harness.close_epoch();
+                out.extend(harness.out());
+                harness.restore(after).unwrap();
+            }
+        }
+        harness.watermark(END);
+        out.extend(harness.out());
+        out.sort();
+        prop_assert_eq!(out, sessions(events));
+    }
+}

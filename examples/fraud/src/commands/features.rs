@@ -1,0 +1,92 @@
+//! `fraud features`: every payment's features, out of the streaming graph.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use fraud::features::Features;
+use fraud::{graph, input};
+use tidemill::{Config, Epoch, Record, Sink, SinkError};
+
+/// The flags of `fraud features`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The CSV file to write; an existing one is replaced.
+    #[arg(long, value_name = "FILE.csv")]
+    out: PathBuf,
+    /// Transactions as `fraud generate` writes them; they are generated if this is not given.
+    #[arg(long, value_name = "FILE.csv")]
+    input: Option<PathBuf>,
+    /// Days until a payment's label is known.
+    #[arg(long, value_name = "DAYS", default_value_t = 7)]
+    label_delay: u64,
+    #[command(flatten)]
+    engine: tidemill::Flags,
+}
+
+/// Streams all transactions through the graph and writes each one's final features.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = Config::from_flags(&arguments.engine)?;
+    let payments = input::payments(arguments.input.as_deref());
+    let made = tidemill::report::cpu_seconds();
+    let (delay, out) = (arguments.label_delay, arguments.out.clone());
+    let report = tidemill::execute(config, move |job| {
+        let features = graph::final_features(payments.stream(job, "payments", 0)?, delay)?;
+        features.sink("features", FeatureCsv::new(&out))
+    })?;
+    let cpu = tidemill::report::cpu_seconds() - made;
+    eprintln!(
+        "{}: {} transactions in {:.2} s of wall and {cpu:.2} s of CPU time: {:.2} million per CPU second; peak memory {} MiB",
+        arguments.out.display(),
+        report.records,
+        report.wall_s,
+        report.records as f64 / cpu / 1e6,
+        report.peak_kb / 1024,
+    );
+    Ok(())
+}
+
+/// Writes features as CSV without a header: integers only, so nothing needs quoting. The file is
+/// created when the first features come.
+struct FeatureCsv {
+    path: PathBuf,
+    out: Option<File>,
+    text: Vec<u8>,
+}
+
+impl FeatureCsv {
+    fn new(path: &Path) -> Self {
+        FeatureCsv { path: path.to_owned(), out: None, text: Vec::new() }
+    }
+
+    fn failed(&self, error: &std::io::Error) -> SinkError {
+        SinkError::new(format!("cannot write {}: {error}", self.path.display()))
+    }
+}
+
+impl Sink for FeatureCsv {
+    type Item = Record<Features>;
+
+    fn write(&mut self, _: Epoch, items: &mut Vec<Record<Features>>) -> Result<(), SinkError> {
+        let mut digits = itoa::Buffer::new();
+        for Record { value: f, .. } in items.drain(..) {
+            let row = [f.sec, f.customer, f.terminal, f.cents, f.c_n1].map(u64::from);
+            let customer = [f.c_s1, f.c_n7.into(), f.c_s7, f.c_n30.into(), f.c_s30];
+            let terminal = [f.t_n1, f.t_f1, f.t_n7, f.t_f7, f.t_n30, f.t_f30].map(u64::from);
+            for number in row.into_iter().chain(customer).chain(terminal) {
+                self.text.extend_from_slice(digits.format(number).as_bytes());
+                self.text.push(b',');
+            }
+            self.text.pop();
+            self.text.push(b'\n');
+        }
+        let mut out = match self.out.take() {
+            Some(out) => out,
+            None => File::create(&self.path).map_err(|error| self.failed(&error))?,
+        };
+        let written = out.write_all(&self.text).map_err(|error| self.failed(&error));
+        self.text.clear();
+        self.out = Some(out);
+        written
+    }
+}

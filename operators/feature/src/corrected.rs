@@ -1,0 +1,233 @@
+//! Sliding windows answered at once and corrected later, as an operator.
+
+use std::collections::hash_map::Entry;
+use std::marker::PhantomData;
+
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use tidemill::differential_dataflow::{self, consolidation::consolidate};
+use tidemill::{
+    Closing, Data, DeadLetter, Emit, Epoch, Kernel, Key, Millis, Order, Record, Seq, StateError, Timers, by_group,
+    from_group,
+};
+
+use crate::{Aggregate, Answer, AtOnce, Refused, Windows};
+
+type Row<Q, const N: usize, const W: usize, X> = (Q, Answer<N, W, <X as Aggregate<N>>::Reading>);
+
+/// What an event means to its key's windows: perhaps a fact, perhaps a question with its id.
+pub(crate) struct Meaning<Q, const N: usize> {
+    pub fact: Option<[i64; N]>,
+    /// How many times more it is asked, or fewer if negative.
+    pub question: Option<(Q, isize)>,
+}
+
+/// How a refused event is written down: by operator, event and reason.
+pub(crate) type Letter<T> = fn(&str, &T, String) -> DeadLetter;
+
+/// The state of a key.
+#[derive(Serialize, Deserialize)]
+#[serde(bound(
+    serialize = "Q: Serialize, X::Reading: Serialize",
+    deserialize = "Q: Deserialize<'de>, X::Reading: Deserialize<'de>"
+))]
+struct Kept<Q, const N: usize, const W: usize, X: Aggregate<N>> {
+    past: AtOnce<Q, N, W, Seq, X>,
+    /// The one of its timers that counts.
+    #[serde(skip)]
+    wake: Option<Millis>,
+}
+
+impl<Q, const N: usize, const W: usize, X: Aggregate<N>> Kept<Q, N, W, X> {
+    /// The watermark at which something of it has had its time; `None` if it is empty.
+    fn next(&self, windows: &Windows<W>) -> Option<Millis> {
+        match self.past.oldest() {
+            Some(oldest) => Some(oldest.saturating_add_unsigned(windows.lateness).saturating_add(1)),
+            None => self.past.history().expires(windows),
+        }
+    }
+}
+
+/// Runs [`crate::SlidingWindows::at_once`] and [`crate::AskAtOnce::at_once`].
+///
+/// An epoch goes by the watermark at its start, so a row outlives the epoch that asked. And a key is looked at only when
+/// it has an event or the watermark moves, which all workers see, so it does not matter which keys share a worker.
+pub(crate) struct AtOnceKernel<T, K, Q, G, M, const N: usize, const W: usize, X: Aggregate<N>> {
+    name: String,
+    key: G,
+    meaning: M,
+    letter: Letter<T>,
+    windows: Windows<W>,
+    /// The same to a key's past, which goes by the horizon it is told and not by its latest event: an event may be
+    /// far ahead of another that is on time.
+    unbounded: Windows<W>,
+    keys: FxHashMap<K, Kept<Q, N, W, X>>,
+    /// When to look for rows and facts that have had their time.
+    expiry: Timers<(K, Millis)>,
+    /// The changes of the epoch.
+    changes: Vec<(Row<Q, N, W, X>, isize)>,
+    events: PhantomData<fn(T)>,
+}
+
+impl<T, K, Q, G, M, const N: usize, const W: usize, X> AtOnceKernel<T, K, Q, G, M, N, W, X>
+where
+    K: Key,
+    T: Data,
+    Q: Data + Ord,
+    G: Fn(&T) -> K,
+    M: Fn(&T) -> Meaning<Q, N>,
+    X: Aggregate<N>,
+{
+    pub fn new(name: &str, key: G, windows: Windows<W>, meaning: M, letter: Letter<T>) -> Self {
+        AtOnceKernel {
+            name: name.to_owned(),
+            key,
+            meaning,
+            letter,
+            windows,
+            unbounded: windows.lateness(u64::MAX),
+            keys: FxHashMap::default(),
+            expiry: Timers::default(),
+            changes: Vec::new(),
+            events: PhantomData,
+        }
+    }
+
+    /// The time before which rows have had their time.
+    fn horizon(&self, watermark: Millis) -> Millis {
+        watermark.saturating_sub_unsigned(self.windows.lateness)
+    }
+
+    /// Takes an event that is a fact or question, unless it is too late.
+    fn take(&mut self, horizon: Millis, record: &Record<T>) -> Result<(), Refused> {
+        let Record { time, seq, value } = record;
+        let (time, at) = (*time, (*time, *seq));
+        let Meaning { fact, question } = (self.meaning)(value);
+        let asks = question.as_ref().is_some_and(|(_, times)| *times > 0);
+        let behind = horizon.abs_diff(time);
+        if time < horizon && (asks || fact.is_some() && behind >= self.windows.reach) {
+            return Err(Refused::TooLate { behind });
+        }
+        let mut entry = match self.keys.entry((self.key)(value)) {
+            Entry::Occupied(entry) => entry,
+            Entry::Vacant(entry) => entry.insert_entry(Kept { past: AtOnce::default(), wake: None }),
+        };
+        let (kept, changes) = (entry.get_mut(), &mut self.changes);
+        let taken = change(&mut kept.past, &self.unbounded, horizon, at, fact, question, changes);
+        match kept.next(&self.windows) {
+            None => _ = entry.remove(),
+            Some(next) if kept.wake.is_none_or(|wake| next < wake) => {
+                kept.wake = Some(next);
+                self.expiry.set(next, (entry.key().clone(), next));
+            }
+            Some(_) => {}
+        }
+        taken
+    }
+
+    /// Looks at the keys of which something has had its time.
+    fn expire(&mut self, watermark: Millis) {
+        let horizon = self.horizon(watermark);
+        for (key, wake) in self.expiry.due(watermark) {
+            if wake > watermark {
+                self.expiry.set(wake, (key, wake));
+                continue;
+            }
+            let Some(kept) = self.keys.get_mut(&key).filter(|kept| kept.wake == Some(wake)) else { continue };
+            kept.past.expire(&self.unbounded, horizon, |id, answer| self.changes.push(((id, answer), -1)));
+            kept.wake = kept.next(&self.windows);
+            match kept.wake {
+                Some(next) => self.expiry.set(next, (key, next)),
+                None => _ = self.keys.remove(&key),
+            }
+        }
+    }
+}
+
+/// Does to a key's past what an event means, and says which rows that changed.
+fn change<Q: Clone + PartialEq, const N: usize, const W: usize, X: Aggregate<N>>(
+    past: &mut AtOnce<Q, N, W, Seq, X>,
+    windows: &Windows<W>,
+    horizon: Millis,
+    at: (Millis, Seq),
+    fact: Option<[i64; N]>,
+    question: Option<(Q, isize)>,
+    changes: &mut Vec<(Row<Q, N, W, X>, isize)>,
+) -> Result<(), Refused> {
+    past.expire(windows, horizon, |id, answer| changes.push(((id, answer), -1)));
+    if let Some(values) = fact {
+        past.insert(windows, at, values, |id, old, new| {
+            changes.push(((id.clone(), *old), -1));
+            changes.push(((id.clone(), *new), 1));
+        })?;
+    }
+    let Some((id, times)) = question else { return Ok(()) };
+    for _ in 0..times {
+        changes.push(((id.clone(), past.ask(windows, at, id.clone())?), 1));
+    }
+    for _ in times..0 {
+        // One that has had its time is retracted already.
+        let Some(answer) = past.withdraw(at.0, &id) else { break };
+        changes.push(((id.clone(), answer), -1));
+    }
+    Ok(())
+}
+
+impl<T, K, Q, G, M, const N: usize, const W: usize, X> Kernel for AtOnceKernel<T, K, Q, G, M, N, W, X>
+where
+    K: Key,
+    T: Data,
+    Q: Data + differential_dataflow::Data,
+    G: Fn(&T) -> K + 'static,
+    M: Fn(&T) -> Meaning<Q, N> + 'static,
+    X: Aggregate<N>,
+    X::Reading: Data + differential_dataflow::Data,
+{
+    type In = T;
+    type Out = (Row<Q, N, W, X>, Epoch, isize);
+
+    fn order(&self) -> Order {
+        Order::Arrival
+    }
+
+    fn records(&mut self, at: Closing, records: &mut Vec<Record<T>>, emit: &mut Emit<T, Self::Out>) {
+        let horizon = self.horizon(at.before);
+        for record in records.drain(..) {
+            match self.take(horizon, &record) {
+                Ok(()) => {}
+                Err(Refused::TooLate { .. }) => emit.late.push(record),
+                Err(refused) => {
+                    let letter = (self.letter)(&self.name, &record.value, refused.to_string());
+                    emit.dead.push(record.with(letter));
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, at: Closing, emit: &mut Emit<T, Self::Out>) {
+        // Only where the watermark moves do all workers see the epoch.
+        if at.after > at.before {
+            self.expire(at.before);
+        }
+        consolidate(&mut self.changes);
+        let changes = self.changes.drain(..);
+        emit.out.extend(changes.map(|(row, diff)| (row, at.epoch, diff)));
+    }
+
+    fn snapshot(&self) -> Vec<(u8, Vec<u8>)> {
+        by_group(&self.keys)
+    }
+
+    fn restore(&mut self, at: Closing, state: &[u8], emit: &mut Emit<T, Self::Out>) -> Result<(), StateError> {
+        for (key, mut kept) in from_group::<K, Kept<Q, N, W, X>>(state)? {
+            let rows = kept.past.remembered().map(|(id, answer)| (id.clone(), *answer));
+            emit.out.extend(rows.map(|row| (row, at.epoch, 1)));
+            kept.wake = kept.next(&self.windows);
+            if let Some(next) = kept.wake {
+                self.expiry.set(next, (key.clone(), next));
+                self.keys.insert(key, kept);
+            }
+        }
+        Ok(())
+    }
+}

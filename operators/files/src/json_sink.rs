@@ -1,0 +1,93 @@
+//! Results as JSON lines.
+
+use crate::output::{BUFFER, Output};
+use serde::Serialize;
+use std::marker::PhantomData;
+use std::path::PathBuf;
+use tidemill::{Epoch, Record, Sink, SinkError, Update};
+
+/// Writes one JSON value a line: of a stream's [`Record`]s the value, of a collection's
+/// [`Update`]s `{"epoch":…,"diff":…,"row":…}`.
+///
+/// The file is created, or emptied, when the first epoch is written or committed; a name that
+/// ends in `.gz` or `.zst` says how it is compressed, and `-` is standard output. A commit hands
+/// what was written to the operating system, so that others can read it (of a compressed file,
+/// whole blocks only); closing finishes the file and syncs it to disk. It is not exactly-once: a job
+/// that starts again writes from the start.
+pub struct JsonLinesSink<I> {
+    output: Output,
+    lines: Vec<u8>,
+    item: PhantomData<fn(I)>,
+}
+
+/// A line of a collection's changes.
+#[derive(Serialize)]
+struct Change<'a, T> {
+    epoch: Epoch,
+    diff: isize,
+    row: &'a T,
+}
+
+impl<T> JsonLinesSink<Record<T>> {
+    /// Writes a stream to `path`, or to standard output for `-`. Fails if there is no such folder.
+    pub fn records(path: impl Into<PathBuf>) -> Result<Self, SinkError> {
+        Self::create(path.into())
+    }
+}
+
+impl<T> JsonLinesSink<Update<T>> {
+    /// Writes a collection's changes to `path`, or to standard output for `-`. Fails if there is
+    /// no such folder.
+    pub fn updates(path: impl Into<PathBuf>) -> Result<Self, SinkError> {
+        Self::create(path.into())
+    }
+}
+
+impl<I> JsonLinesSink<I> {
+    fn create(path: PathBuf) -> Result<Self, SinkError> {
+        Ok(JsonLinesSink { output: Output::new(path)?, lines: Vec::new(), item: PhantomData })
+    }
+
+    fn line(&mut self, value: &impl Serialize) -> Result<(), SinkError> {
+        let start = self.lines.len();
+        if let Err(error) = serde_json::to_writer(&mut self.lines, value) {
+            self.lines.truncate(start);
+            return Err(SinkError::new(format!(
+                "a row for {} cannot be JSON ({error}): give maps text as keys, or write another type",
+                self.output.name()
+            )));
+        }
+        self.lines.push(b'\n');
+        if self.lines.len() >= BUFFER { self.hand_on() } else { Ok(()) }
+    }
+
+    fn hand_on(&mut self) -> Result<(), SinkError> {
+        let result = self.output.write(&self.lines);
+        self.lines.clear();
+        result
+    }
+}
+
+/// The two kinds of items differ in what a line holds, and in nothing else.
+macro_rules! sink {
+    ($item:ident, |$epoch:ident, $each:ident| $value:expr) => {
+        impl<T: Serialize + 'static> Sink for JsonLinesSink<$item<T>> {
+            type Item = $item<T>;
+
+            fn write(&mut self, $epoch: Epoch, items: &mut Vec<$item<T>>) -> Result<(), SinkError> {
+                items.drain(..).try_for_each(|$each| self.line($value))?;
+                self.hand_on()
+            }
+
+            fn commit(&mut self, _: Epoch) -> Result<(), SinkError> {
+                self.output.flush()
+            }
+
+            fn close(&mut self) -> Result<(), SinkError> {
+                self.output.close()
+            }
+        }
+    };
+}
+sink!(Record, |_epoch, record| &record.value);
+sink!(Update, |epoch, update| &Change { epoch, diff: update.diff, row: &update.row });

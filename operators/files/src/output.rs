@@ -1,0 +1,187 @@
+//! Where a sink's bytes go: a file, compressed by its name, or standard output.
+
+use flate2::write::GzEncoder;
+use std::fs::File;
+use std::io::{self, BufWriter, Stdout, Write};
+use std::path::PathBuf;
+use tidemill::SinkError;
+
+/// Bytes collected before they are handed on.
+pub(crate) const BUFFER: usize = 64 << 10;
+
+/// An output, made at the first write, so that of the copies of a sink on many workers only the
+/// one that writes touches the file.
+pub(crate) struct Output {
+    path: PathBuf,
+    to: To,
+}
+
+enum To {
+    Unopened,
+    Plain(BufWriter<File>),
+    Gzip(GzEncoder<BufWriter<File>>),
+    Zstd(zstd::stream::write::Encoder<'static, BufWriter<File>>),
+    Stdout(BufWriter<Stdout>),
+    Closed,
+}
+
+impl Output {
+    /// Checks what can be checked without touching the file.
+    pub(crate) fn new(path: PathBuf) -> Result<Self, SinkError> {
+        let shown = path.display();
+        if path.as_os_str().is_empty() {
+            return Err(SinkError::new("the output has no name: give a path, or `-` for standard output"));
+        }
+        if path.is_dir() {
+            return Err(SinkError::new(format!("`{shown}` is a folder: name a file in it")));
+        }
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+            return Err(SinkError::new(format!(
+                "`{shown}` cannot be written, for there is no folder `{}`: create it first",
+                folder.display()
+            )));
+        }
+        Ok(Output { path, to: To::Unopened })
+    }
+
+    fn is_stdout(&self) -> bool {
+        self.path.as_os_str() == "-"
+    }
+
+    fn open(&self) -> io::Result<To> {
+        if self.is_stdout() {
+            return Ok(To::Stdout(BufWriter::with_capacity(BUFFER, io::stdout())));
+        }
+        let file = BufWriter::with_capacity(BUFFER, File::create(&self.path)?);
+        Ok(match self.path.extension().and_then(|name| name.to_str()) {
+            Some("gz") => To::Gzip(GzEncoder::new(file, flate2::Compression::default())),
+            Some("zst") => {
+                let mut file = zstd::stream::write::Encoder::new(file, zstd::DEFAULT_COMPRESSION_LEVEL)?;
+                file.include_checksum(true)?;
+                To::Zstd(file)
+            }
+            _ => To::Plain(file),
+        })
+    }
+
+    /// Does `work` on the open output.
+    fn with(&mut self, work: impl FnOnce(&mut To) -> io::Result<()>) -> Result<(), SinkError> {
+        if matches!(self.to, To::Unopened) {
+            self.to = self.open().map_err(|error| self.failed(&error))?;
+        }
+        work(&mut self.to).map_err(|error| self.failed(&error))
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
+        self.with(|to| match to {
+            To::Plain(file) => file.write_all(bytes),
+            To::Gzip(file) => file.write_all(bytes),
+            To::Zstd(file) => file.write_all(bytes),
+            To::Stdout(out) => out.write_all(bytes),
+            To::Unopened | To::Closed => Err(io::Error::other("it is closed already")),
+        })
+    }
+
+    /// Hands what was written to the operating system; of a compressed file, what the compressor
+    /// has finished.
+    pub(crate) fn flush(&mut self) -> Result<(), SinkError> {
+        self.with(|to| match to {
+            To::Plain(file) => file.flush(),
+            To::Gzip(file) => file.get_mut().flush(),
+            To::Zstd(file) => file.get_mut().flush(),
+            To::Stdout(out) => out.flush(),
+            To::Unopened | To::Closed => Ok(()),
+        })
+    }
+
+    /// Finishes the file and waits until it is on the disk.
+    pub(crate) fn close(&mut self) -> Result<(), SinkError> {
+        self.with(|to| match std::mem::replace(to, To::Closed) {
+            To::Plain(file) => sync(file),
+            To::Gzip(file) => sync(file.finish()?),
+            To::Zstd(file) => sync(file.finish()?),
+            To::Stdout(mut out) => out.flush(),
+            To::Unopened | To::Closed => Ok(()),
+        })
+    }
+
+    fn failed(&self, error: &io::Error) -> SinkError {
+        use io::ErrorKind::*;
+        let name = self.name();
+        SinkError::new(match error.kind() {
+            StorageFull | QuotaExceeded => {
+                format!("{name} cannot be written, for the disk is full ({error}): free some space and run again")
+            }
+            PermissionDenied => {
+                format!("{name} may not be written by this user: change permissions or run as another user")
+            }
+            BrokenPipe => {
+                format!("{name} was closed by what reads it: keep that running, or write to a file")
+            }
+            _ => format!("{name} cannot be written ({error}): check the path and the disk and run again"),
+        })
+    }
+
+    /// What to call it in messages.
+    pub(crate) fn name(&self) -> String {
+        if self.is_stdout() { "standard output".to_owned() } else { format!("`{}`", self.path.display()) }
+    }
+}
+
+fn sync(file: BufWriter<File>) -> io::Result<()> {
+    let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+    // Devices and pipes have nothing to sync.
+    if file.metadata()?.is_file() { file.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_written_is_said_before_anything_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let error = |path: PathBuf| Output::new(path).err().unwrap().to_string();
+        assert_eq!(error(path.into()), format!("`{}` is a folder: name a file in it", path.display()));
+        assert_eq!(
+            error(path.join("no/out.csv")),
+            format!(
+                "`{0}/no/out.csv` cannot be written, for there is no folder `{0}/no`: create it first",
+                path.display()
+            )
+        );
+        assert!(error(PathBuf::new()).contains("no name"));
+    }
+
+    #[test]
+    fn the_file_is_made_by_the_first_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        std::fs::write(&path, "old").unwrap();
+        let mut output = Output::new(path.clone()).unwrap();
+        drop(Output::new(path.clone()).unwrap());
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        output.write(b"new").unwrap();
+        output.flush().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        output.close().unwrap();
+        output.close().unwrap();
+        assert!(output.write(b"more").unwrap_err().to_string().contains("closed already"));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_full_disk_names_the_file() {
+        let mut output = Output::new("/dev/full".into()).unwrap();
+        output.write(b"x").unwrap();
+        let error = output.flush().unwrap_err().to_string();
+        assert!(
+            error.starts_with("`/dev/full` cannot be written, for the disk is full") && error.ends_with("run again"),
+            "{error}"
+        );
+        let mut devnull = Output::new("/dev/null".into()).unwrap();
+        devnull.write(b"x").unwrap();
+        devnull.close().unwrap();
+    }
+}

@@ -1,0 +1,101 @@
+//! A whole program from the outside: live input, signals, panics, exit codes.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// The program `totals`, fed by the test.
+struct Totals {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Totals {
+    fn start(workers: &str) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_totals"))
+            .args(["--workers", workers, "--epoch-ms", "1"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Totals { child, stdin, stdout }
+    }
+
+    fn say(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().unwrap();
+        writeln!(stdin, "{line}").unwrap();
+        stdin.flush().unwrap();
+    }
+
+    /// The next line it prints; waits for it.
+    fn hear(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// Waits for its end: exit code, what else it printed, and its complaints.
+    fn end(mut self) -> (Option<i32>, String, String) {
+        let (mut rest, mut complaints) = (String::new(), String::new());
+        self.stdout.read_to_string(&mut rest).unwrap();
+        self.child.stderr.take().unwrap().read_to_string(&mut complaints).unwrap();
+        (self.child.wait().unwrap().code(), rest, complaints)
+    }
+}
+
+#[test]
+fn live_input_is_answered_as_it_comes_and_its_end_is_the_programs_end() {
+    for workers in ["1", "2"] {
+        let mut program = Totals::start(workers);
+        program.say(r#"{"time": 1, "key": "a", "value": 5}"#);
+        assert_eq!(program.hear(), r#"["a",5]"#);
+        program.say(r#"{"time": 2, "key": "a", "value": "five"}"#);
+        let dead = program.hear();
+        assert!(dead.contains("\"operator\":\"entries\"") && dead.contains(":2\""), "{dead}");
+        program.say(r#"{"time": 3, "key": "a", "value": 9223372036854775807}"#);
+        let dead = program.hear();
+        assert!(dead.contains("the total does not fit"), "{dead}");
+        program.say(r#"{"time": 4, "key": "a", "value": 2}"#);
+        assert_eq!(program.hear(), r#"["a",7]"#, "what was refused left no trace");
+        drop(program.stdin.take());
+        let (code, rest, complaints) = program.end();
+        assert_eq!((code, rest.as_str(), complaints.as_str()), (Some(0), "", ""));
+    }
+}
+
+#[test]
+fn signals_end_it_cleanly() {
+    for signal in ["-INT", "-TERM"] {
+        let mut program = Totals::start("2");
+        program.say(r#"{"time": 1, "key": "a", "value": 5}"#);
+        assert_eq!(program.hear(), r#"["a",5]"#);
+        let killed = Command::new("kill").args([signal, &program.child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        let (code, rest, complaints) = program.end();
+        assert_eq!((code, rest.as_str(), complaints.as_str()), (Some(0), "", ""), "{signal}");
+    }
+}
+
+#[test]
+fn a_panic_ends_it_with_the_operators_name_and_a_code() {
+    for workers in ["1", "2", "4"] {
+        let mut program = Totals::start(workers);
+        program.say(r#"{"time": 1, "key": "a", "value": 13}"#);
+        let (code, rest, complaints) = program.end();
+        assert_eq!(code, Some(70), "{complaints}");
+        assert_eq!(rest, "");
+        assert_eq!(complaints.lines().count(), 1, "{complaints}");
+        assert!(complaints.starts_with("error: operator `totals` panicked on worker"), "{complaints}");
+        assert!(complaints.contains("thirteen is not a number"), "{complaints}");
+    }
+}
+
+#[test]
+fn wrong_flags_say_what_to_do() {
+    let output = Command::new(env!("CARGO_BIN_EXE_totals")).args(["--workers", "0"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("choose 1 to 256"));
+}
