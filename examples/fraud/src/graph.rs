@@ -18,7 +18,7 @@ use crate::features::Features;
 use crate::transaction::Transaction;
 
 /// A customer's windows, the current payment included, of the same second only those before it.
-const CUSTOMER: Windows<3> = WIDTHS;
+pub const CUSTOMER: Windows<3> = WIDTHS;
 
 const WIDTHS: Windows<3> = Windows::new([Span::last(DAY), Span::last(7 * DAY), Span::last(30 * DAY)]);
 
@@ -43,19 +43,13 @@ pub struct Label {
 
 /// What the graph must know of a payment to keep its windows.
 pub trait Payment: Data + differential_dataflow::Data {
-    /// Names who pays.
-    type Customer: Key;
     /// Names where, or what for.
     type Terminal: Key;
 
     /// When, in ms since 1970 UTC.
     fn time_ms(&self) -> Millis;
-    /// Who pays.
-    fn customer(&self) -> Self::Customer;
     /// Where, or what for.
     fn terminal(&self) -> Self::Terminal;
-    /// How much, in cents.
-    fn cents(&self) -> i64;
 }
 
 /// What becomes known of a terminal: an event of its own, at the time it becomes known.
@@ -70,23 +64,14 @@ pub trait Verdict: Data {
 }
 
 impl Payment for Transaction {
-    type Customer = u32;
     type Terminal = u32;
 
     fn time_ms(&self) -> Millis {
         Transaction::time_ms(self)
     }
 
-    fn customer(&self) -> u32 {
-        self.customer
-    }
-
     fn terminal(&self) -> u32 {
         self.terminal
-    }
-
-    fn cents(&self) -> i64 {
-        self.cents.into()
     }
 }
 
@@ -122,30 +107,35 @@ pub fn current_features<'s>(
     labels: Stream<'s, Label>,
     keep_days: u64,
 ) -> Result<Collection<'s, Features>> {
-    let rows = current_windows(payments, labels, keep_days)?;
+    let customers = CUSTOMER.lateness(keep_days * DAY);
+    let cents = |payment: &Transaction| Role::Both([i64::from(payment.cents)]);
+    let (rows, _late) =
+        payments.key_by(|payment| payment.customer).at_once("customer windows", Sliding::new(customers, cents))?;
+    let rows = terminal_windows(rows, labels, keep_days)?;
     Ok(rows.map(|((payment, customer), terminal)| features(&payment, &customer, &terminal)))
 }
 
-/// A payment with its customer's and its terminal's windows.
-pub type WithWindows<P> = ((P, Answer<1, 3>), Answer<1, 3>);
+/// Payments, each with something of its own, and the windows of its terminal: 1, 7 and 30 days of verdicts and of bad ones.
+pub type WithTerminal<P, A> = ((P, A), Answer<1, 3>);
 
-/// As [`current_features`], for payments and verdicts of any kind.
-pub fn current_windows<'s, P: Payment, V: Verdict<Terminal = P::Terminal>>(
-    payments: Stream<'s, P>,
+/// The terminal's part of [`current_features`], for payments and verdicts of any kind.
+pub fn terminal_windows<'s, P, A, V>(
+    rows: Collection<'s, (P, A)>,
     verdicts: Stream<'s, V>,
     keep_days: u64,
-) -> Result<Collection<'s, WithWindows<P>>> {
-    let kept = keep_days * DAY;
-    let cents = |payment: &P| Role::Both([payment.cents()]);
-    let (customers, _late) =
-        payments.key_by(P::customer).at_once("customer windows", Sliding::new(CUSTOMER.lateness(kept), cents))?;
-    let (rows, _late) = customers.at_once(
+) -> Result<Collection<'s, WithTerminal<P, A>>>
+where
+    P: Payment,
+    A: Data + differential_dataflow::Data,
+    V: Verdict<Terminal = P::Terminal>,
+{
+    let (rows, _late) = rows.at_once(
         "terminal windows",
         |(payment, _)| (payment.terminal(), payment.time_ms()),
         verdicts.key_by(V::terminal),
         |verdict| [i64::from(verdict.bad())],
         // A verdict that becomes known in the very second of a payment is known to it.
-        WIDTHS.ties(Ties::All).lateness(kept),
+        WIDTHS.ties(Ties::All).lateness(keep_days * DAY),
     )?;
     Ok(rows)
 }
@@ -153,13 +143,14 @@ pub fn current_windows<'s, P: Payment, V: Verdict<Terminal = P::Terminal>>(
 fn features(payment: &Transaction, customer: &Answer<1, 3>, terminal: &Answer<1, 3>) -> Features {
     let Transaction { sec, customer: who, terminal: place, cents, .. } = *payment;
     let bare = Features { sec, customer: who, terminal: place, cents, ..Features::default() };
+    let customer = customer.map(|window| (window.count as u32, window.sums[0] as u64));
     with_windows(bare, customer, terminal)
 }
 
-/// The features of a payment whose own fields are those of `bare`.
-pub fn with_windows(bare: Features, customer: &Answer<1, 3>, terminal: &Answer<1, 3>) -> Features {
-    // Counts of one key's payments in 30 days, and sums of cents or of frauds among them.
-    let [c1, c7, c30] = customer.map(|window| (window.count as u32, window.sums[0] as u64));
+/// The features of a payment whose own fields are those of `bare`: its customer's payments and their cents in 1, 7 and 30
+/// days, and its terminal's verdicts.
+pub fn with_windows(bare: Features, customer: [(u32, u64); 3], terminal: &Answer<1, 3>) -> Features {
+    let [c1, c7, c30] = customer;
     let [t1, t7, t30] = terminal.map(|window| (window.count as u32, window.sums[0] as u32));
     Features {
         c_n1: c1.0,

@@ -2,9 +2,9 @@
 //! frauds that become known later, and an autoencoder for the model, since nothing is labelled.
 //!
 //! ```text
-//! lines ── repeated? ── what kind? ── purchases ── by customer: 1, 7, 30 days ── by item: 1, 7, 30 days ── score ── months' top
-//!                          │                                                       │
-//!                          └── sales and cancellations, known from their own time ─┘
+//! lines ── repeated? ── what kind? ── purchases ─────── by customer: 1, 7, 30 days ── by item: 1, 7, 30 days ── score ── months' top
+//!                          │                             │                          │
+//!                          └── sales and cancellations, known from their own time ──┘
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use tidemill::time::days;
 use tidemill::{
     Batch, Collection, Config, Job, Memory, Millis, ReadStatus, Reader, Result, Source, Stream, Timing, Update,
 };
+use tidemill_feature::{DAY, Role, Sliding, SlidingWindows, Summary};
 use tidemill_inference::{Infer, Pool};
 
 use crate::features::Features;
@@ -58,23 +59,39 @@ pub struct Seen<'s> {
 }
 
 impl Payment for Purchase {
-    type Customer = String;
     type Terminal = String;
 
     fn time_ms(&self) -> Millis {
         self.time
     }
 
-    fn customer(&self) -> String {
-        self.customer.clone()
-    }
-
     fn terminal(&self) -> String {
         self.item.clone()
     }
+}
 
-    fn cents(&self) -> i64 {
-        self.cents.into()
+/// What moves a customer's account.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+enum Movement {
+    Purchase(Purchase),
+    /// A customer's cancellation, and its cents (below 0): from its time on the money has not been spent.
+    Cancellation(String, i64),
+}
+
+impl Movement {
+    fn customer(&self) -> String {
+        match self {
+            Movement::Purchase(purchase) => purchase.customer.clone(),
+            Movement::Cancellation(customer, _) => customer.clone(),
+        }
+    }
+
+    /// Its part in the customer's sums: cents, and lines bought. A line that was cancelled has still been bought.
+    fn role(&self) -> Role<2> {
+        match self {
+            Movement::Purchase(purchase) => Role::Both([purchase.cents.into(), 1]),
+            Movement::Cancellation(_, cents) => Role::Fact([*cents, 0]),
+        }
     }
 }
 
@@ -121,7 +138,8 @@ impl Shop {
     ///
     /// The features are the benchmark's, where the item stands for the terminal; their `customer` and `terminal` are 0,
     /// since the purchase beside them has both by name. The item's windows hold all its sales and cancellations that
-    /// are known at the purchase's time, itself and those without a customer included.
+    /// are known at the purchase's time, itself and those without a customer included. What the customer cancelled is
+    /// off the sums of purchases after that; where nothing of the others is left, the purchase counts as the only one.
     ///
     /// # Errors
     ///
@@ -151,11 +169,27 @@ impl Shop {
             Meaning::Purchase(_, fact) | Meaning::Fact(fact) => Some(fact),
             Meaning::Nothing => None,
         });
-        let rows = graph::current_windows(purchases, facts.clone(), keep_days)?;
+        let movements = purchases.map(Movement::Purchase).union(facts.clone().flat_map(|fact| match fact {
+            Fact { cancelled: true, customer: Some(customer), cents, .. } => {
+                Some(Movement::Cancellation(customer, cents))
+            }
+            _ => None,
+        }));
+        let windows = Sliding::new(graph::CUSTOMER.lateness(keep_days * DAY), Movement::role);
+        let (customers, _late) = movements.key_by(Movement::customer).at_once("customer windows", windows)?;
+        let purchases = customers.flat_map(|(movement, windows)| match movement {
+            Movement::Purchase(purchase) => Some((purchase, windows)),
+            Movement::Cancellation(..) => None,
+        });
+        let rows = graph::terminal_windows(purchases, facts.clone(), keep_days)?;
         let rows = rows.map(|((purchase, customer), item)| {
             let sec = calendar::seconds(purchase.time);
             let bare = Features { sec, cents: purchase.cents, ..Features::default() };
-            let features = graph::with_windows(bare, &customer, &item);
+            let spent = customer.map(|Summary { sums: [cents, lines], .. }| match cents > purchase.cents.into() {
+                true => (lines as u32, cents as u64),
+                false => (1, purchase.cents.into()),
+            });
+            let features = graph::with_windows(bare, spent, &item);
             (purchase, features)
         });
         Ok(Seen { rows, facts })
@@ -337,6 +371,8 @@ mod tests {
         let months: Vec<&str> = alerts.iter().map(|alert| alert.month.as_str()).collect();
         assert_eq!(months, [["2011-01"; 10], ["2011-02"; 10], ["2011-03"; 10], ["2011-04"; 10]].concat());
         assert!(alerts.iter().all(|alert| !alert.reasons.is_empty() && alert.rank <= 10));
+        let largest = alerts.iter().find(|alert| alert.invoice == "9001").unwrap();
+        assert_eq!((largest.rank, largest.cents, largest.reasons[0].code), (1, 7_718_360, inputs::Reason::Amount));
 
         assert_eq!(run(&shop(&file), &model, 2), (alerts.clone(), counts.clone()));
         assert_eq!(run(&shop(&shuffled), &model, 2), (alerts, counts));

@@ -22,6 +22,9 @@ pub struct Description {
     pub code: usize,
     /// How the inputs are standardised.
     pub standard: Standard,
+    /// The least and the most that is expected of each input, in its own units: all but one in a thousand of the training
+    /// rows are above, and as many below.
+    pub expected: Vec<[f32; 2]>,
     /// The error of a training row below which 99 % of them are; see [`Rebuilt::errors`].
     pub usual_error: f64,
     /// Whatever is worth knowing of the training. Never read here.
@@ -90,6 +93,7 @@ impl Autoencoder {
             hidden: options.hidden,
             code: options.code,
             standard: Standard::of(width, rows.chunks(width)),
+            expected: (0..width).map(|input| usual_range(rows.iter().skip(input).step_by(width))).collect(),
             usual_error: 1.0,
             training: json!({ "rows": rows.len() / width, "options": options }),
         };
@@ -104,6 +108,9 @@ impl Autoencoder {
         let Description { hidden, code, .. } = description;
         let width = description.inputs.len();
         description.standard.check(width)?;
+        if description.expected.len() != width || description.expected.iter().any(|[least, most]| !(least <= most)) {
+            return Err(Error::Description(format!("`expected` is no range for each of {width} inputs")));
+        }
         if hidden == 0 || hidden > 1_000_000 || code == 0 || code >= width {
             let message = format!("`hidden` is {hidden} and `code` {code}, for {width} inputs");
             return Err(Error::Description(message));
@@ -148,7 +155,9 @@ impl Autoencoder {
         &self.description
     }
 
-    /// Makes rows again, in the inputs' own units, and says how far off that is.
+    /// Makes rows again, in the inputs' own units, and says how far off that is. What no training row was like is
+    /// expected of none: a network that has learned what goes together would otherwise rebuild an absurd row well, if
+    /// only all of it is as absurd.
     ///
     /// It is computed in double precision, so that a row's answer, rounded to six digits, does not depend on which other
     /// rows are asked about with it. What is NaN in a row makes that row's answers NaN, no other's.
@@ -160,16 +169,16 @@ impl Autoencoder {
         let input = self.standardised(rows)?;
         let rebuilt = tch::no_grad(|| self.layers.forward(&input));
         let (input, rebuilt) = (numbers(&input)?, numbers(&rebuilt)?);
-        let Standard { mean, deviation } = &self.description.standard;
-        let standards = mean.iter().zip(deviation).cycle();
-        let own = |(rebuilt, (mean, deviation)): (&f64, (&f32, &f32))| {
-            (rebuilt * f64::from(*deviation) + f64::from(*mean)) as f32
-        };
-        Ok(Rebuilt {
-            expected: rebuilt.iter().zip(standards).map(own).collect(),
-            differences: input.iter().zip(&rebuilt).map(|(a, b)| (a - b).powi(2)).collect(),
-            inputs: self.description.inputs.len(),
-        })
+        let Description { standard: Standard { mean, deviation }, expected: ranges, inputs, .. } = &self.description;
+        let (mut expected, mut differences) = (Vec::with_capacity(input.len()), Vec::with_capacity(input.len()));
+        for (at, (input, rebuilt)) in input.iter().zip(rebuilt).enumerate() {
+            let at = at % inputs.len();
+            let (mean, deviation, [least, most]) = (f64::from(mean[at]), f64::from(deviation[at]), ranges[at]);
+            let own = (rebuilt * deviation + mean).clamp(least.into(), most.into());
+            expected.push(own as f32);
+            differences.push((input - (own - mean) / deviation).powi(2));
+        }
+        Ok(Rebuilt { expected, differences, inputs: inputs.len() })
     }
 
     /// Rows as a tensor `[rows, inputs]` of standardised doubles.
@@ -211,6 +220,14 @@ fn numbers(tensor: &Tensor) -> Result<Vec<f64>, Error> {
     let mut numbers = vec![0.0; tensor.numel()];
     tensor.f_contiguous()?.f_copy_data(&mut numbers, tensor.numel())?;
     Ok(numbers)
+}
+
+/// Between which numbers all but one in a thousand at each end are.
+fn usual_range<'n>(numbers: impl Iterator<Item = &'n f32>) -> [f32; 2] {
+    let mut numbers: Vec<f32> = numbers.copied().collect();
+    numbers.sort_by(f32::total_cmp);
+    let few = numbers.len() / 1000;
+    [numbers[few], numbers[numbers.len() - 1 - few]]
 }
 
 /// The number below which this share of them is; a little above 0 at least.

@@ -42,6 +42,8 @@ pub struct Fact {
     pub customer: Option<String>,
     /// How many were sold (above 0) or cancelled (below 0).
     pub quantity: Decimal,
+    /// For how many cents, of the same sign.
+    pub cents: i64,
 }
 
 /// What becomes of a line.
@@ -65,7 +67,7 @@ pub enum Kind {
     NotGoods,
     /// It has no quantity or no money.
     NoFigures,
-    /// A sale taken back: a fact about its item from then on.
+    /// A sale taken back: a fact about its item, and off its customer's sums, from then on.
     Cancellation,
     /// A negative quantity that cancels no invoice: breakage, stock-taking.
     StockAdjustment,
@@ -105,7 +107,7 @@ impl Kind {
             Kind::ImpossibleTime => "a time that cannot be (see --time-unit): left out",
             Kind::NotGoods => "no item, or none that counts (--no-goods): left out",
             Kind::NoFigures => "no quantity or no money: left out",
-            Kind::Cancellation => "cancellations: facts about their items, known from then on",
+            Kind::Cancellation => "cancellations: facts about their items and off their customers' sums, from then on",
             Kind::StockAdjustment => "negative quantities that cancel nothing (stock-taking): left out",
             Kind::StrangeCancellation => "cancelling invoices with nothing negative: left out",
             Kind::NegativePrice => "negative prices (book-keeping): left out",
@@ -186,10 +188,13 @@ impl Rules {
             _ => {}
         }
         let customer = line.customer.as_deref().map(str::trim).filter(|customer| !customer.is_empty());
-        let fact =
-            Fact { time, item: item.to_owned(), cancelled: back, customer: customer.map(str::to_owned), quantity };
+        let (item, customer) = (item.to_owned(), customer.map(str::to_owned));
+        let fact = Fact { time, item, cancelled: back, customer, quantity, cents: cents.unwrap_or(0) };
         if back {
-            return Ok((fact, 0));
+            return match fact.cents.unsigned_abs() <= u64::from(u32::MAX) {
+                true => Ok((Fact { cents: -fact.cents.abs(), ..fact }, 0)),
+                false => Err(Kind::AbsurdAmount),
+            };
         }
         match cents.map(u32::try_from) {
             _ if negative_money => Err(Kind::NegativePrice),
@@ -344,7 +349,7 @@ mod tests {
         assert_eq!((purchase.cents, purchase.time, purchase.item.as_str()), (1530, 1_291_191_960_000, "85123A"));
         assert_eq!((fact.cancelled, fact.item.as_str()), (false, "85123A"));
         let (_, meaning) = rules.judge(&line("17850", "85123A", "C536365", "-6", "2.55", TIME));
-        assert!(matches!(meaning, Meaning::Fact(Fact { cancelled: true, .. })), "{meaning:?}");
+        assert!(matches!(meaning, Meaning::Fact(Fact { cancelled: true, cents: -1530, .. })), "{meaning:?}");
     }
 
     #[test]
