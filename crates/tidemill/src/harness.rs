@@ -115,6 +115,11 @@ impl<N: Kernel> Harness<N> {
         Ok(said.out)
     }
 
+    /// Whether the operator holds no state of any key.
+    pub fn is_empty(&self) -> bool {
+        self.machines.iter().all(|machine| machine.snapshot().is_ok_and(|state| state.is_empty()))
+    }
+
     /// Takes out everything emitted so far, as the operator gave it.
     pub fn emitted(&mut self) -> Vec<N::Out> {
         std::mem::take(&mut self.emitted.out)

@@ -58,6 +58,13 @@ pub trait Process: 'static {
     /// state per event. Say `false` where nothing is changed before a refusal.
     const UNDO: bool = true;
 
+    /// The time-to-live of a key's state: once the watermark, or an event of the key, is more than this many ms of event
+    /// time past the key's last event, its state is dropped, with whatever timers it has left. `None`, the default, keeps
+    /// it for ever or until [`Context::forget`].
+    fn ttl(&self) -> Option<Millis> {
+        None
+    }
+
     /// Takes one event. If it is refused, everything it did is undone and it becomes a dead letter.
     fn process(
         &self,
@@ -128,6 +135,8 @@ impl<Out> Context<'_, Out> {
 struct Kept<S> {
     state: S,
     timers: BTreeSet<Millis>,
+    /// The time of the last event, where there is a time-to-live.
+    touched: Option<Millis>,
 }
 
 /// Runs a [`Process`].
@@ -137,11 +146,46 @@ pub struct ProcessKernel<P: Process, F> {
     key: F,
     keys: FxHashMap<P::Key, Kept<P::State>>,
     timers: Timers<P::Key>,
+    /// After how long an idle key is dropped, and when to look at which.
+    ttl: Option<Millis>,
+    expiry: Timers<P::Key>,
 }
 
 impl<P: Process, F: Fn(&P::In) -> P::Key> ProcessKernel<P, F> {
     pub fn new(name: &str, key: F, process: P) -> Self {
-        ProcessKernel { name: name.to_owned(), process, key, keys: FxHashMap::default(), timers: Timers::default() }
+        let ttl = process.ttl();
+        ProcessKernel {
+            name: name.to_owned(),
+            process,
+            key,
+            keys: FxHashMap::default(),
+            timers: Timers::default(),
+            ttl,
+            expiry: Timers::bucketed(ttl.map_or(1, slack)),
+        }
+    }
+
+    /// The last moment of a key's state.
+    fn last(&self, key: &P::Key) -> Option<Millis> {
+        Some(self.keys.get(key)?.touched?.saturating_add(self.ttl?))
+    }
+
+    /// Drops the key's state if its time was over before `now`, after firing the timers it lived to see.
+    fn expire(&mut self, key: &P::Key, now: Millis, before: Millis, emit: &mut Emit<P::In, Record<P::Out>>) {
+        if let Some(last) = self.last(key).filter(|last| *last < now) {
+            self.fire(key, last, before, emit);
+            self.keys.remove(key);
+        }
+    }
+
+    /// The key has an event at `time`.
+    fn touch(&mut self, key: &P::Key, time: Millis) {
+        let Some(ttl) = self.ttl else { return };
+        let Some(kept) = self.keys.get_mut(key) else { return };
+        if kept.touched.is_none() {
+            self.expiry.set(time.saturating_add(ttl), key.clone());
+        }
+        kept.touched = kept.touched.max(Some(time));
     }
 
     /// Runs one call of the user's code for `key`, and keeps or undoes what it did.
@@ -156,7 +200,7 @@ impl<P: Process, F: Fn(&P::In) -> P::Key> ProcessKernel<P, F> {
         let before = P::UNDO.then(|| kept.clone());
         let next = kept.timers.first().copied();
         let first = emit.out.len();
-        let Kept { state, timers } = kept;
+        let Kept { state, timers, .. } = kept;
         let mut ctx = Context { time, watermark, seq, out: &mut emit.out, first, timers, forget: false };
         let outcome = call(&self.process, state, &mut ctx);
         let forget = ctx.forget && outcome.is_ok();
@@ -191,6 +235,11 @@ impl<P: Process, F: Fn(&P::In) -> P::Key> ProcessKernel<P, F> {
     }
 }
 
+/// By how much longer an idle key's state may stay in memory than its time-to-live. No result shows it.
+fn slack(ttl: Millis) -> Millis {
+    (ttl / 16).max(1)
+}
+
 /// The partition number of what timers emit: after everything that was read.
 const TIMER: u16 = u16::MAX - 2;
 
@@ -205,11 +254,13 @@ impl<P: Process, F: Fn(&P::In) -> P::Key + 'static> Kernel for ProcessKernel<P, 
     fn records(&mut self, at: Closing, records: &mut Vec<Record<P::In>>, emit: &mut Emit<P::In, Self::Out>) {
         for Record { time, seq, value } in records.drain(..) {
             let key = (self.key)(&value);
+            self.expire(&key, time, at.before, emit);
             self.fire(&key, time.min(at.after), at.before, emit);
             // Only a refused event is needed again, so only operators that can refuse pay for it.
             let copy = value.clone();
             let outcome =
                 self.call(&key, (time, at.before, seq), emit, |p, state, ctx| p.process(&key, value, state, ctx));
+            self.touch(&key, time);
             if let Err(Reject(reason)) = outcome {
                 emit.dead.push(Record { time, seq, value: DeadLetter::of(&self.name, &copy, reason) });
             }
@@ -221,9 +272,19 @@ impl<P: Process, F: Fn(&P::In) -> P::Key + 'static> Kernel for ProcessKernel<P, 
         due.sort_unstable();
         due.dedup();
         for key in due {
+            self.expire(&key, at.after, at.before, emit);
             self.fire(&key, at.after, at.before, emit);
             if let Some(&next) = self.keys.get(&key).and_then(|kept| kept.timers.first()) {
                 self.timers.set(next, key);
+            }
+        }
+        if let Some(ttl) = self.ttl {
+            // Whole buckets only, so that each key is looked at once for each time it lived on.
+            for key in self.expiry.due(at.after.saturating_sub(slack(ttl))) {
+                self.expire(&key, at.after, at.before, emit);
+                if let Some(last) = self.last(&key) {
+                    self.expiry.set(last, key);
+                }
             }
         }
     }
@@ -237,8 +298,105 @@ impl<P: Process, F: Fn(&P::In) -> P::Key + 'static> Kernel for ProcessKernel<P, 
             if let Some(&at) = kept.timers.first() {
                 self.timers.set(at, key.clone());
             }
-            self.keys.insert(key, kept);
+            let touched = kept.touched;
+            self.keys.insert(key.clone(), kept);
+            if let (Some(_), Some(last)) = (touched, self.last(&key)) {
+                self.expiry.set(last, key);
+            }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::Harness;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    const TTL: Millis = 100;
+
+    /// Counts a key's events since its state was last new, and says so again 60 and 160 ms after each.
+    struct Counting;
+
+    impl Process for Counting {
+        type Key = u8;
+        type In = (Millis, u8);
+        type Out = (Millis, u8, u32);
+        type State = u32;
+
+        fn ttl(&self) -> Option<Millis> {
+            Some(TTL)
+        }
+
+        fn process(
+            &self,
+            key: &u8,
+            (time, _): (Millis, u8),
+            count: &mut u32,
+            ctx: &mut Context<'_, Self::Out>,
+        ) -> Result<(), Reject> {
+            *count += 1;
+            ctx.emit((time, *key, *count));
+            ctx.set_timer(time + 60);
+            ctx.set_timer(time + 160);
+            Ok(())
+        }
+
+        fn on_timer(&self, key: &u8, count: &mut u32, ctx: &mut Context<'_, Self::Out>) -> Result<(), Reject> {
+            ctx.emit((ctx.time(), *key, *count));
+            Ok(())
+        }
+    }
+
+    /// By the definition: a key's event more than the time-to-live after its last one begins anew, and no timer beyond
+    /// its state's last moment comes.
+    fn oracle(events: &[(Millis, u8)]) -> Vec<(Millis, u8, u32)> {
+        let mut keys: BTreeMap<u8, Vec<Millis>> = BTreeMap::new();
+        events.iter().for_each(|(time, key)| keys.entry(*key).or_default().push(*time));
+        let mut out = Vec::new();
+        for (key, mut times) in keys {
+            times.sort();
+            for life in times.chunk_by(|a, b| b - a <= TTL) {
+                let last = life[life.len() - 1] + TTL;
+                let timers: std::collections::BTreeSet<Millis> =
+                    life.iter().flat_map(|at| [at + 60, at + 160]).filter(|at| *at <= last).collect();
+                // A timer comes before the events of its own time.
+                out.extend(timers.iter().map(|at| (*at, key, life.partition_point(|time| time < at) as u32)));
+                out.extend((1..).zip(life).map(|(count, time)| (*time, key, count)));
+            }
+        }
+        out.sort();
+        out
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+        #[test]
+        fn state_ends_with_its_time_to_live_wherever_epochs_are_cut(
+            epochs in prop::collection::vec((prop::collection::vec((0i64..120, 0u8..4), 0..6), 0i64..150), 1..12),
+            workers in 1usize..5, cut in 0usize..12, after in 1usize..5
+        ) {
+            let mut harness = Harness::process(workers, |event: &(Millis, u8)| event.1, || Counting);
+            let (mut events, mut watermark) = (vec![], 0);
+            for (number, (batch, step)) in epochs.into_iter().enumerate() {
+                for (offset, key) in batch {
+                    let event = (watermark + offset, key);
+                    events.push(event);
+                    harness.push(event.0, event);
+                }
+                watermark += step;
+                harness.watermark(watermark);
+                if number == cut {
+                    harness.restore(after).unwrap();
+                }
+            }
+            harness.watermark(watermark + 1_000);
+            let mut out = harness.out();
+            out.sort();
+            prop_assert_eq!(out, oracle(&events));
+            prop_assert!(harness.is_empty(), "nothing is left of idle keys");
+        }
     }
 }
