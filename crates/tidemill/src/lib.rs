@@ -16,6 +16,7 @@ mod job;
 mod kernel;
 mod maintain;
 mod process;
+mod processing;
 mod record;
 pub mod report;
 mod run;

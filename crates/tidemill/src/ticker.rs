@@ -26,7 +26,7 @@ const CALM: u32 = 50;
 /// The beginning of an epoch.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Tick {
-    /// Wall time, in milliseconds since 1970 UTC.
+    /// Wall time, in milliseconds since 1970 UTC; never before an earlier epoch's.
     pub wall: Millis,
 }
 
@@ -44,6 +44,7 @@ pub(crate) fn ticker<'s>(scope: Scope<'s, Epoch>, runtime: &Rc<Runtime>) -> Stre
     builder.build(move |mut capabilities| {
         let mut cap = capabilities.pop().filter(|_| runtime.worker == 0);
         let mut next: Epoch = 1;
+        let mut latest = Millis::MIN;
         let mut pace = Pace::new(&runtime);
         move |_| {
             let Some(held) = cap.as_mut() else { return };
@@ -64,7 +65,8 @@ pub(crate) fn ticker<'s>(scope: Scope<'s, Epoch>, runtime: &Rc<Runtime>) -> Stre
                     }
                 };
                 held.downgrade(&next);
-                output.activate().session(held).give(Tick { wall });
+                latest = latest.max(wall);
+                output.activate().session(held).give(Tick { wall: latest });
                 runtime.watch.borrow_mut().began(next);
                 runtime.shared.epochs.store(next, Ordering::Relaxed);
                 next += 1;

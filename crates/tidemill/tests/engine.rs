@@ -258,6 +258,75 @@ fn a_live_job_follows_its_clock_and_an_idle_partition_frees_the_watermark() {
     }
 }
 
+/// Emits how many events a key had, and when the last one was, once it has been silent for a second.
+struct Silence;
+
+impl Process for Silence {
+    type Key = u8;
+    type In = (Millis, u8);
+    type Out = (u8, u32, Millis);
+    type State = (u32, Millis);
+
+    fn process(
+        &self,
+        _: &u8,
+        _: (Millis, u8),
+        (count, last): &mut Self::State,
+        ctx: &mut Context<'_, Self::Out>,
+    ) -> Result<(), Reject> {
+        ctx.cancel_timer(*last + seconds(1));
+        (*count, *last) = (*count + 1, ctx.time());
+        ctx.set_timer(*last + seconds(1));
+        Ok(())
+    }
+
+    fn on_timer(&self, key: &u8, state: &mut Self::State, ctx: &mut Context<'_, Self::Out>) -> Result<(), Reject> {
+        ctx.emit((*key, state.0, state.1));
+        ctx.forget();
+        Ok(())
+    }
+}
+
+#[test]
+fn in_processing_time_the_clock_fires_timers_and_nothing_is_late() {
+    for workers in [1, 2] {
+        let start = 1_000_000;
+        let clock = ManualClock::at(start);
+        let (input, feeds) = Live::new(1, 100);
+        let out = Memory::new();
+        let to_out = out.clone();
+        let config = Config { clock: Clock::Manual(clock.clone()), ..Config::workers(workers) };
+        let job = std::thread::spawn(move || {
+            execute(config, move |job| {
+                let events = job.source("events", input.clone(), Timing::by(|e: &(Millis, u8)| e.0))?;
+                let events = events.in_processing_time().key_by(|e| e.1);
+                events.process("silence", Silence)?.sink("out", to_out.clone())
+            })
+        });
+        // By their own times the second one is late, and the watermark stands still after it.
+        for event in [(9_000_000, 1), (5_000, 1), (7_000, 2)] {
+            feeds[0].send(event).unwrap();
+        }
+        wait(&clock, || out.len() == 2);
+        let mut seen = out.values();
+        seen.sort();
+        assert_eq!(seen.iter().map(|(key, count, _)| (*key, *count)).collect::<Vec<_>>(), [(1, 2), (2, 1)]);
+        assert!(
+            seen.iter().all(|(_, _, last)| *last >= start && last + seconds(1) <= Clock::Manual(clock.clone()).now()),
+            "{seen:?}"
+        );
+        feeds[0].send((1, 3)).unwrap();
+        drop(feeds);
+        wait(&clock, || job.is_finished());
+        let report = job.join().unwrap().unwrap();
+        assert_eq!(
+            (out.len(), report.operator("silence").map(|o| o.late)),
+            (1, Some(0)),
+            "the third key's, at the end"
+        );
+    }
+}
+
 #[test]
 fn sources_are_aligned_so_that_waiting_records_stay_few() {
     // The second partition is all later than the first: unaligned, it would pile up behind it.
