@@ -108,7 +108,8 @@ impl Autoencoder {
         let Description { hidden, code, .. } = description;
         let width = description.inputs.len();
         description.standard.check(width)?;
-        if description.expected.len() != width || description.expected.iter().any(|[least, most]| !(least <= most)) {
+        let is_range = |[least, most]: &[f32; 2]| least <= most;
+        if description.expected.len() != width || !description.expected.iter().all(is_range) {
             return Err(Error::Description(format!("`expected` is no range for each of {width} inputs")));
         }
         if hidden == 0 || hidden > 1_000_000 || code == 0 || code >= width {
