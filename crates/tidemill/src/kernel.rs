@@ -8,7 +8,7 @@ use crate::record::{Data, DeadLetter, Record};
 use crate::runtime::count;
 use crate::stream::Stream;
 use crate::tide::Tide;
-use crate::time::{BEGINNING, Epoch, Millis};
+use crate::time::{BEGINNING, END, Epoch, Millis};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use timely::container::CapacityContainerBuilder;
@@ -143,7 +143,7 @@ impl<K: Kernel> Machine<K> {
                         self.pending.push(record);
                     }
                 }
-                if self.earliest < at.after {
+                if passed(self.earliest, at.after) {
                     let mut ready = self.release(at.after);
                     ready.sort_by_key(|r| (r.time, r.seq));
                     self.kernel.records(at, &mut ready, emit);
@@ -155,7 +155,7 @@ impl<K: Kernel> Machine<K> {
 
     /// Takes out what the watermark has passed.
     fn release(&mut self, watermark: Millis) -> Vec<Record<K::In>> {
-        let held = self.pending.extract_if(.., |r| r.time >= watermark).collect();
+        let held = self.pending.extract_if(.., |r| !passed(r.time, watermark)).collect();
         let ready = std::mem::replace(&mut self.pending, held);
         self.earliest = self.pending.iter().map(|r| r.time).min().unwrap_or(Millis::MAX);
         ready
@@ -192,6 +192,11 @@ impl<K: Kernel> Machine<K> {
             None => Ok(()),
         }
     }
+}
+
+/// Whether the watermark is past `time`; at the end of the input it is past all times, the last one too.
+fn passed(time: Millis, watermark: Millis) -> bool {
+    time < watermark || watermark == END
 }
 
 fn merged<T>(batches: Vec<Vec<T>>) -> Vec<T> {

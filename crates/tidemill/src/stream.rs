@@ -10,7 +10,7 @@ use crate::process::{Process, ProcessKernel};
 use crate::record::{Data, DeadLetter, Record};
 use crate::sink::Sink;
 use crate::tide::{Tide, least};
-use crate::time::Epoch;
+use crate::time::{END, Epoch, Millis};
 use serde::Serialize;
 use std::hash::Hash;
 use timely::container::CapacityContainerBuilder;
@@ -18,6 +18,7 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concat, Probe};
 use timely::progress::operate::FrontierInterest;
 
@@ -174,6 +175,15 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
     /// The events of both. The watermark is the lesser of the two.
     pub fn union(self, other: Stream<'s, T>) -> Stream<'s, T> {
         Stream { inner: self.inner.concat(other.inner), tide: least(self.tide, other.tide), job: self.job }
+    }
+
+    /// The same events under a watermark that is `by` ms behind: for operators that emit events up to so much older than
+    /// what they have seen. The end of the input is not held back.
+    pub fn hold_back(self, by: Millis) -> Stream<'s, T> {
+        let behind = move |tide: Tide| Tide {
+            watermark: if tide.watermark == END { END } else { tide.watermark.saturating_sub(by.max(0)) },
+        };
+        Stream { inner: self.inner, tide: self.tide.map(behind), job: self.job }
     }
 
     /// The events that `test` says yes to, and the others.

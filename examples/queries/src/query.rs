@@ -5,7 +5,7 @@ use crate::event::{Event, EventType};
 use tidemill::time::{minutes, seconds};
 use tidemill::{Config, Report, Result, Source, Stream, Timing};
 use tidemill_feature::{DAY, Role, Sliding, SlidingWindows, Span, Summary, Ties, Windows};
-use tidemill_window::{Count, Sum as SumOf, TumblingWindows, Window};
+use tidemill_window::{Count, IntoWindows, Sum as SumOf, Window, Windows as Minutes};
 
 /// One of the reference queries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,8 @@ pub fn q1(events: Stream<'_, Event>) -> Stream<'_, Event> {
 /// How many events an item had in each minute, and for how many cents.
 pub fn q2(events: Stream<'_, Event>) -> Result<Stream<'_, Window<u32, (u64, i64)>>> {
     let turnover = (Count::new(), SumOf::of(|e: &Event| e.amount));
-    let (windows, _late) = events.key_by(|e| e.item_id).tumbling("minutes", minutes(1), turnover)?;
+    let (windows, _late) =
+        events.key_by(|e| e.item_id).window(Minutes::tumbling(minutes(1)), turnover).finals("minutes")?;
     Ok(windows)
 }
 

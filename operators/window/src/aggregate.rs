@@ -1,12 +1,11 @@
 //! What windows keep of their events.
 
-use std::marker::PhantomData;
 use tidemill::{Data, State};
 
 /// What a window keeps of its events, and what it says of them in the end.
 ///
-/// The result must not depend on the order in which events were added: they are added as they
-/// arrive. A tuple of aggregates of the same events is one too, and its result a tuple.
+/// The result must not depend on the order in which events were added or accumulators merged: events are added as they
+/// arrive. A tuple of up to six aggregates of the same events is one too, and its result a tuple.
 ///
 /// ```
 /// use tidemill_window::Aggregate;
@@ -23,11 +22,20 @@ use tidemill::{Data, State};
 ///         *dearest = (*dearest).max(Some(*cents));
 ///     }
 ///
+///     fn merge(&self, dearest: &mut Option<i64>, other: &Option<i64>) {
+///         *dearest = (*dearest).max(*other);
+///     }
+///
 ///     fn result(&self, dearest: &Option<i64>) -> Option<i64> {
 ///         *dearest
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no aggregate of these events",
+    note = "use one of `tidemill_window` (`Count::new()`, `Sum::of(|e| …)`, …), a tuple of up to six, or implement `Aggregate`",
+    note = "all aggregates of a tuple must have the same `In`"
+)]
 pub trait Aggregate: 'static {
     /// The events.
     type In: Data;
@@ -36,72 +44,21 @@ pub trait Aggregate: 'static {
     /// The result.
     type Out: Data;
 
+    /// Whether [`Aggregate::sub`] is there: then what hopping windows share is added and taken away once, not added up
+    /// for each window.
+    const INVERTIBLE: bool = false;
+
     /// Counts one event in.
     fn add(&self, acc: &mut Self::Acc, event: &Self::In);
 
-    /// What the events so far amount to.
+    /// Counts in all that `other` holds.
+    fn merge(&self, acc: &mut Self::Acc, other: &Self::Acc);
+
+    /// Takes out all that `other` holds, which was merged in before. Only called where `INVERTIBLE`.
+    fn sub(&self, _acc: &mut Self::Acc, _other: &Self::Acc) {}
+
+    /// What the events so far amount to. There is at least one.
     fn result(&self, acc: &Self::Acc) -> Self::Out;
-}
-
-/// How many events there were.
-#[derive(Clone, Copy, Debug)]
-pub struct Count<T>(PhantomData<fn(&T)>);
-
-impl<T> Count<T> {
-    /// Counts events.
-    pub fn new() -> Self {
-        Count(PhantomData)
-    }
-}
-
-impl<T> Default for Count<T> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<T: Data> Aggregate for Count<T> {
-    type In = T;
-    type Acc = u64;
-    type Out = u64;
-
-    #[inline]
-    fn add(&self, count: &mut u64, _: &T) {
-        *count += 1;
-    }
-
-    #[inline]
-    fn result(&self, count: &u64) -> u64 {
-        *count
-    }
-}
-
-/// The sum of a whole number of each event, such as cents. It is exact while it fits an `i64`,
-/// and wraps around beyond.
-#[derive(Clone, Copy, Debug)]
-pub struct Sum<T, F>(F, PhantomData<fn(&T)>);
-
-impl<T, F: Fn(&T) -> i64> Sum<T, F> {
-    /// Sums what `number` says of each event.
-    pub fn of(number: F) -> Self {
-        Sum(number, PhantomData)
-    }
-}
-
-impl<T: Data, F: Fn(&T) -> i64 + 'static> Aggregate for Sum<T, F> {
-    type In = T;
-    type Acc = i64;
-    type Out = i64;
-
-    #[inline]
-    fn add(&self, sum: &mut i64, event: &T) {
-        *sum = sum.wrapping_add((self.0)(event));
-    }
-
-    #[inline]
-    fn result(&self, sum: &i64) -> i64 {
-        *sum
-    }
 }
 
 macro_rules! together {
@@ -111,9 +68,21 @@ macro_rules! together {
             type Acc = ($($name::Acc,)*);
             type Out = ($($name::Out,)*);
 
+            const INVERTIBLE: bool = true $(&& $name::INVERTIBLE)*;
+
             #[inline]
             fn add(&self, acc: &mut Self::Acc, event: &T) {
                 $(self.$at.add(&mut acc.$at, event);)*
+            }
+
+            #[inline]
+            fn merge(&self, acc: &mut Self::Acc, other: &Self::Acc) {
+                $(self.$at.merge(&mut acc.$at, &other.$at);)*
+            }
+
+            #[inline]
+            fn sub(&self, acc: &mut Self::Acc, other: &Self::Acc) {
+                $(self.$at.sub(&mut acc.$at, &other.$at);)*
             }
 
             #[inline]
@@ -127,3 +96,5 @@ together!(A 0);
 together!(A 0, B 1);
 together!(A 0, B 1, C 2);
 together!(A 0, B 1, C 2, D 3);
+together!(A 0, B 1, C 2, D 3, E 4);
+together!(A 0, B 1, C 2, D 3, E 4, F 5);

@@ -1,18 +1,28 @@
 //! Windows: what a key's events of a span of event time add up to.
 //!
 //! A window `[start, end)` holds the events from `start` up to, not including, `end`. What it
-//! keeps of them is an [`Aggregate`]. A *tumbling* window begins where the one before it ends, at
-//! every multiple of its width since 1970 UTC, so each event is in one window ([`TumblingWindows::tumbling`]).
+//! keeps of them is an [`Aggregate`]. Which windows there are is said by [`Windows`]: tumbling, hopping, session, by count,
+//! or one for all time. They are read in one of two ways:
 //!
-//! A window's result is final: it is emitted once, in the epoch in which the watermark reaches its
-//! end, as an event at the window's last millisecond. An event whose window has been emitted
-//! before its epoch began goes to the late stream; one that is behind the watermark while its
-//! window is still open counts. Neither results nor lateness depend on the number of workers.
+//! - [`Windowed::finals`]: a stream; each window comes once, when the watermark has passed its end (and the allowed
+//!   lateness after it).
+//! - [`Windowed::rows`]: a collection; a window's row is there as soon as its end is reached, or earlier if wanted, and
+//!   late events correct it by retraction.
+//!
+//! What becomes of an event behind the watermark is up to each use of windows:
+//!
+//! | the event | finals | rows |
+//! |---|---|---|
+//! | some window of it is not over | counts in it | counts in it |
+//! | over, within [`Windowed::allowed_lateness`] | counts, for the result has waited | corrects the row |
+//! | beyond that | side output: the stream that comes with the result; if nobody reads that, dropped and counted | the same |
+//!
+//! Neither results nor lateness depend on the number of workers.
 //!
 //! ```
 //! use serde::{Deserialize, Serialize};
 //! use tidemill::{Config, Events, Memory, Timing, execute, time::minutes};
-//! use tidemill_window::{Count, Sum, TumblingWindows};
+//! use tidemill_window::{Count, IntoWindows, Sum, Windows};
 //!
 //! #[derive(Clone, Debug, Serialize, Deserialize)]
 //! struct Sale {
@@ -29,7 +39,8 @@
 //!     let sales = job.source("sales", Events::new(sales.clone()), Timing::by(|s: &Sale| s.time))?;
 //!     let (windows, _late) = sales
 //!         .key_by(|s| s.item)
-//!         .tumbling("turnover", minutes(1), (Count::new(), Sum::of(|s: &Sale| s.cents)))?;
+//!         .window(Windows::tumbling(minutes(1)), (Count::new(), Sum::of(|s: &Sale| s.cents)))
+//!         .finals("turnover")?;
 //!     windows.map(|w| (w.start, w.key, w.value)).sink("turnover out", to_turnover.clone())
 //! })?;
 //! let mut turnover = turnover.values();
@@ -39,7 +50,18 @@
 //! ```
 
 mod aggregate;
+mod aggregates;
+mod finals;
+mod hopping;
+mod panes;
+mod rows;
+#[cfg(test)]
+mod tests;
 mod tumbling;
+mod windows;
 
-pub use aggregate::{Aggregate, Count, Sum};
-pub use tumbling::{TumblingWindows, Window};
+pub use aggregate::Aggregate;
+pub use aggregates::{
+    Collect, Count, Distinct, HyperLogLog, Max, Mean, Min, Moments, Quantiles, Registers, Sum, TopK, Variance,
+};
+pub use windows::{IntoWindows, Window, Windowed, Windows};

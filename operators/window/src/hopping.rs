@@ -1,0 +1,152 @@
+//! Hopping windows, each given once, from panes that neighbours share.
+
+use crate::aggregate::Aggregate;
+use crate::windows::{Grid, Kind, Window, Windows, closed_through, place};
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::ops::Range;
+use tidemill::{Closing, Emit, Kernel, Key, Millis, Order, Record, StateError, by_group, from_group};
+
+/// One key's events that are in a window yet to be given.
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct Panes<Acc> {
+    /// By number; none is empty.
+    panes: VecDeque<(i64, Acc)>,
+    /// What the first `included` panes add up to, for aggregates that can take it back.
+    running: Acc,
+    included: usize,
+}
+
+impl<Acc: Clone + Default> Panes<Acc> {
+    fn add<A: Aggregate<Acc = Acc>>(&mut self, pane: i64, event: &A::In, aggregate: &A) {
+        let at = match self.panes.back() {
+            Some((last, _)) if *last == pane => self.panes.len() - 1,
+            Some((last, _)) if *last > pane => self.panes.partition_point(|(number, _)| *number < pane),
+            _ => self.panes.len(),
+        };
+        if self.panes.get(at).is_none_or(|(number, _)| *number != pane) {
+            self.panes.insert(at, (pane, Acc::default()));
+            self.included += usize::from(at < self.included);
+        }
+        aggregate.add(&mut self.panes[at].1, event);
+        if at < self.included {
+            aggregate.add(&mut self.running, event);
+        }
+    }
+
+    /// What the panes of one window amount to, if it has any. Windows come in order.
+    fn result<A: Aggregate<Acc = Acc>>(&mut self, window: &Range<i64>, aggregate: &A) -> Option<A::Out> {
+        while let Some((_, gone)) = self.panes.pop_front_if(|(number, _)| *number < window.start) {
+            if self.included > 0 {
+                self.included -= 1;
+                aggregate.sub(&mut self.running, &gone);
+            }
+        }
+        if !A::INVERTIBLE {
+            let mut inside = self.panes.iter().take_while(|(number, _)| *number < window.end).map(|(_, acc)| acc);
+            let first = inside.next()?;
+            let Some(second) = inside.next() else { return Some(aggregate.result(first)) };
+            let mut all = first.clone();
+            std::iter::once(second).chain(inside).for_each(|acc| aggregate.merge(&mut all, acc));
+            return Some(aggregate.result(&all));
+        }
+        while let Some((_, acc)) = self.panes.get(self.included).filter(|(number, _)| *number < window.end) {
+            aggregate.merge(&mut self.running, acc);
+            self.included += 1;
+        }
+        (self.included > 0).then(|| aggregate.result(&self.running))
+    }
+}
+
+/// The panes of one worker's keys.
+pub(crate) struct HoppingKernel<K, F, A: Aggregate> {
+    key: F,
+    grid: Grid,
+    lateness: Millis,
+    aggregate: A,
+    keys: FxHashMap<K, Panes<A::Acc>>,
+    /// No key has a pane before this one.
+    earliest: i64,
+}
+
+impl<K: Key, F: Fn(&A::In) -> K, A: Aggregate> HoppingKernel<K, F, A> {
+    pub fn new(key: F, windows: Windows, lateness: Millis, aggregate: A) -> Self {
+        let (width, slide) = match windows.kind {
+            Kind::Hopping { width, slide } => (width, slide),
+            _ => (1, 1),
+        };
+        let grid = Grid::new(width, slide, windows.offset);
+        HoppingKernel { key, grid, lateness, aggregate, keys: FxHashMap::default(), earliest: i64::MAX }
+    }
+}
+
+impl<K, F, A> Kernel for HoppingKernel<K, F, A>
+where
+    K: Key,
+    F: Fn(&A::In) -> K + 'static,
+    A: Aggregate,
+{
+    type In = A::In;
+    type Out = Record<Window<K, A::Out>>;
+
+    fn order(&self) -> Order {
+        Order::Any
+    }
+
+    fn records(&mut self, at: Closing, records: &mut Vec<Record<A::In>>, emit: &mut Emit<A::In, Self::Out>) {
+        let closed = self.grid.ended(closed_through(at.before, self.lateness));
+        for record in records.drain(..) {
+            let pane = self.grid.pane(record.time);
+            if self.grid.last_with(pane) <= closed {
+                emit.late.push(record);
+                continue;
+            }
+            self.earliest = self.earliest.min(pane);
+            self.keys.entry((self.key)(&record.value)).or_default().add(pane, &record.value, &self.aggregate);
+        }
+    }
+
+    fn settle(&mut self, at: Closing, emit: &mut Emit<A::In, Self::Out>) {
+        let last = self.grid.ended(closed_through(at.after, self.lateness));
+        let mut next = self.grid.ended(closed_through(at.before, self.lateness)).saturating_add(1);
+        while !self.keys.is_empty() {
+            // Where no key has events, there are no windows to go through.
+            next = next.max(self.grid.first_with(self.earliest));
+            if next > last {
+                break;
+            }
+            let (panes, span) = (self.grid.panes(next), self.grid.span(next));
+            let (time, aggregate) = (span.end - 1, &self.aggregate);
+            self.earliest = i64::MAX;
+            let following = self.grid.panes(next.saturating_add(1)).start;
+            self.keys.retain(|key, kept| {
+                if let Some(value) = kept.result(&panes, aggregate) {
+                    let value = Window { key: key.clone(), start: span.start, end: span.end, value };
+                    emit.out.push(Record { time, seq: place(key), value });
+                }
+                let Some((latest, _)) = kept.panes.back() else { return false };
+                if *latest < following {
+                    return false;
+                }
+                if let Some((first, _)) = kept.panes.front() {
+                    self.earliest = self.earliest.min((*first).max(following));
+                }
+                true
+            });
+            next = next.saturating_add(1);
+        }
+    }
+
+    fn snapshot(&self) -> Vec<(u8, Vec<u8>)> {
+        by_group(&self.keys)
+    }
+
+    fn restore(&mut self, _: Closing, state: &[u8], _: &mut Emit<A::In, Self::Out>) -> Result<(), StateError> {
+        for (key, kept) in from_group::<K, Panes<A::Acc>>(state)? {
+            self.earliest = self.earliest.min(kept.panes.front().map_or(i64::MAX, |(first, _)| *first));
+            self.keys.insert(key, kept);
+        }
+        Ok(())
+    }
+}

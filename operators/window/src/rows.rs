@@ -1,0 +1,238 @@
+//! Windows of every kind as rows that are true now, corrected by late events.
+
+use crate::aggregate::Aggregate;
+use crate::finals::{arrange, order};
+use crate::panes::{Added, Panes, Shape};
+use crate::windows::{Window, Windows};
+use rustc_hash::{FxHashMap, FxHashSet};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use tidemill::time::END;
+use tidemill::{
+    Closing, Data, Emit, Epoch, Kernel, Key, Millis, Order, Record, StateError, Timers, by_group, from_group,
+};
+
+/// When rows appear before their window has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Early {
+    /// With every so many events of the window.
+    Events(u64),
+    /// When the watermark passes a multiple of so many ms.
+    Millis(Millis),
+}
+
+/// One key's windows, and what was said of them.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(bound = "Acc: Serialize + serde::de::DeserializeOwned, Out: Serialize + serde::de::DeserializeOwned")]
+struct Book<Acc, Out> {
+    panes: Panes<Acc>,
+    /// The rows of windows that are open.
+    said: BTreeMap<i64, Said<Out>>,
+    /// The rows of windows that are closed, as they closed.
+    closed: VecDeque<Said<Out>>,
+    /// Windows with events that are not in what was said.
+    unsaid: BTreeSet<i64>,
+    /// Those among them whose row must not wait, for it takes the place of rows that are gone.
+    now: BTreeSet<i64>,
+    /// When this key is to be looked at next.
+    due: Option<Millis>,
+}
+
+/// A row that is true.
+#[derive(Clone, Serialize, Deserialize)]
+struct Said<Out> {
+    start: Millis,
+    end: Millis,
+    events: u64,
+    value: Out,
+}
+
+impl<Acc, Out> Default for Book<Acc, Out> {
+    fn default() -> Self {
+        Book {
+            panes: Panes::default(),
+            said: BTreeMap::new(),
+            closed: VecDeque::new(),
+            unsaid: BTreeSet::new(),
+            now: BTreeSet::new(),
+            due: None,
+        }
+    }
+}
+
+/// The windows of one worker's keys.
+pub(crate) struct RowsKernel<K, F, A: Aggregate> {
+    key: F,
+    windows: Windows,
+    shape: Shape,
+    /// For how long rows stay after their window is closed.
+    keep: Millis,
+    early: Option<Early>,
+    aggregate: A,
+    keys: FxHashMap<K, Book<A::Acc, A::Out>>,
+    timers: Timers<K>,
+    /// The keys whose events came in this epoch.
+    touched: FxHashSet<K>,
+    /// The keys that wait for an early firing by time.
+    waiting: FxHashSet<K>,
+}
+
+type Row<K, A> = (Window<K, <A as Aggregate>::Out>, Epoch, isize);
+
+impl<K: Key, F: Fn(&A::In) -> K, A: Aggregate> RowsKernel<K, F, A> {
+    pub fn new(key: F, windows: Windows, lateness: Millis, keep: Millis, early: Option<Early>, aggregate: A) -> Self {
+        let shape = Shape::new(windows, lateness);
+        let (keys, timers) = (FxHashMap::default(), Timers::default());
+        let (touched, waiting) = (FxHashSet::default(), FxHashSet::default());
+        RowsKernel { key, windows, shape, keep, early, aggregate, keys, timers, touched, waiting }
+    }
+
+    /// When the row of a window that ends at `end` is retracted.
+    fn gone(&self, end: Millis) -> Millis {
+        self.shape.closes(end).saturating_add(self.keep)
+    }
+
+    /// Says of one key what has changed.
+    fn look(&mut self, key: &K, at: Closing, early: bool, out: &mut Vec<Row<K, A>>) {
+        let Some(mut book) = self.keys.remove(key) else { return };
+        let mut say = |said: &Said<A::Out>, diff| {
+            let (start, end, value) = (said.start, said.end, said.value.clone());
+            out.push((Window { key: key.clone(), start, end, value }, at.epoch, diff));
+        };
+        let mut still = BTreeSet::new();
+        let mut next = END;
+        for window in std::mem::take(&mut book.unsaid) {
+            let Some(span) = book.panes.span(&self.shape, window) else { continue };
+            let events = book.panes.events(&self.shape, window);
+            let before = book.said.get(&window).map_or(0, |said| said.events);
+            let fires = span.end <= at.after
+                || book.now.contains(&window)
+                || early
+                || matches!(self.early, Some(Early::Events(every)) if events / every > before / every);
+            if !fires {
+                next = next.min(span.end);
+                still.insert(window);
+                continue;
+            }
+            let Some(value) = book.panes.result(&self.shape, window, &self.aggregate) else { continue };
+            let said = Said { start: span.start, end: span.end, events, value };
+            say(&said, 1);
+            if let Some(before) = book.said.insert(window, said) {
+                say(&before, -1);
+            }
+        }
+        book.unsaid = still;
+        book.now.clear();
+        while book.panes.close(&self.shape, at.after, &self.aggregate).is_some() {}
+        let (panes, shape) = (&book.panes, &self.shape);
+        let over = |window: &i64| panes.span(shape, *window).is_none_or(|span| shape.closed(span.end, at.after));
+        book.closed.extend(book.said.extract_if(.., |window, _| over(window)).map(|(_, said)| said));
+        while at.after != END
+            && let Some(gone) = book.closed.pop_front_if(|said| self.gone(said.end) <= at.after)
+        {
+            say(&gone, -1);
+        }
+
+        next = next.min(book.panes.closes(&self.shape).unwrap_or(END));
+        let first = book.closed.front().or_else(|| book.said.first_key_value().map(|(_, said)| said));
+        next = next.min(first.map_or(END, |said| self.gone(said.end)));
+        if book.panes.is_empty() && book.closed.is_empty() {
+            return;
+        }
+        if book.due.is_none_or(|due| next < due) {
+            book.due = Some(next);
+            self.timers.set(next, key.clone());
+        }
+        self.keep_book(key.clone(), book);
+    }
+
+    fn keep_book(&mut self, key: K, book: Book<A::Acc, A::Out>) {
+        if matches!(self.early, Some(Early::Millis(_))) && !book.unsaid.is_empty() {
+            self.waiting.insert(key.clone());
+        }
+        self.keys.insert(key, book);
+    }
+}
+
+impl<K, F, A> Kernel for RowsKernel<K, F, A>
+where
+    K: Key,
+    F: Fn(&A::In) -> K + 'static,
+    A: Aggregate,
+    A::Out: Data + Ord,
+{
+    type In = A::In;
+    type Out = Row<K, A>;
+
+    fn order(&self) -> Order {
+        order(self.windows)
+    }
+
+    fn records(&mut self, at: Closing, records: &mut Vec<Record<A::In>>, emit: &mut Emit<A::In, Self::Out>) {
+        arrange(self.windows, records);
+        for record in records.drain(..) {
+            let key = (self.key)(&record.value);
+            let book = self.keys.entry(key.clone()).or_default();
+            match book.panes.add(&self.shape, at.before, record.time, &record.value, &self.aggregate) {
+                Added::Late => emit.late.push(record),
+                Added::In { windows, joined } => {
+                    for gone in joined {
+                        book.unsaid.remove(&gone);
+                        let said = book.said.remove(&gone);
+                        if book.now.remove(&gone) || said.is_some() {
+                            book.now.extend(windows.clone());
+                        }
+                        let rows = said.map(|said| {
+                            (
+                                Window { key: key.clone(), start: said.start, end: said.end, value: said.value },
+                                at.epoch,
+                                -1,
+                            )
+                        });
+                        emit.out.extend(rows);
+                    }
+                    book.unsaid.extend(windows);
+                }
+            }
+            self.touched.insert(key);
+        }
+    }
+
+    fn settle(&mut self, at: Closing, emit: &mut Emit<A::In, Self::Out>) {
+        let early = match self.early {
+            Some(Early::Millis(every)) => at.after.div_euclid(every) > at.before.div_euclid(every),
+            _ => false,
+        };
+        let mut keys = std::mem::take(&mut self.touched);
+        for key in self.timers.due(at.after) {
+            // It may have come before its time.
+            if let Some(book) = self.keys.get_mut(&key) {
+                book.due = None;
+            }
+            keys.insert(key);
+        }
+        if early {
+            keys.extend(self.waiting.drain());
+        }
+        for key in keys {
+            self.look(&key, at, early, &mut emit.out);
+        }
+    }
+
+    fn snapshot(&self) -> Vec<(u8, Vec<u8>)> {
+        by_group(&self.keys)
+    }
+
+    fn restore(&mut self, at: Closing, state: &[u8], emit: &mut Emit<A::In, Self::Out>) -> Result<(), StateError> {
+        for (key, mut book) in from_group::<K, Book<A::Acc, A::Out>>(state)? {
+            for said in book.closed.iter().chain(book.said.values()) {
+                let (start, end, value) = (said.start, said.end, said.value.clone());
+                emit.out.push((Window { key: key.clone(), start, end, value }, at.epoch, 1));
+            }
+            let due = *book.due.get_or_insert(at.after);
+            self.timers.set(due, key.clone());
+            self.keep_book(key, book);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,440 @@
+//! Every kind of window, read both ways, against the definitions.
+
+use crate::finals::FinalsKernel;
+use crate::hopping::HoppingKernel;
+use crate::rows::{Early, RowsKernel};
+use crate::tumbling::TumblingKernel;
+use crate::windows::Kind;
+use crate::{Collect, Count, IntoWindows, Max, Sum, Window, Windows};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use tidemill::harness::Harness;
+use tidemill::time::{BEGINNING, END};
+use tidemill::{Config, Events, Kernel, Memory, Millis, Record, Timing, execute};
+
+/// Time, key, number.
+type Event = (Millis, u8, i64);
+/// The events of a window, as time and number.
+type Content = Vec<(Millis, i64)>;
+type Given = Window<u8, Content>;
+/// One epoch: its events, and the watermark at its end.
+type Closed = (Vec<Event>, Millis);
+
+fn key(event: &Event) -> u8 {
+    event.1
+}
+
+/// Epochs of events on both sides of the watermark, many at once or none, some of them twice. The input ends with them.
+fn epochs() -> impl Strategy<Value = Vec<Closed>> {
+    let event = (-350i64..350, 0u8..6, 0i64..100, 1usize..3);
+    prop::collection::vec((prop::collection::vec(event, 0..25), 0i64..150), 1..10).prop_map(|epochs| {
+        let mut watermark = -200;
+        let close = |(events, step): (Vec<_>, Millis)| {
+            let near = |(offset, key, n, times)| vec![(watermark + offset, key, n); times];
+            let events = events.into_iter().flat_map(near).collect();
+            watermark += step;
+            (events, watermark)
+        };
+        let mut epochs: Vec<Closed> = epochs.into_iter().map(close).collect();
+        epochs.push((vec![], END));
+        epochs
+    })
+}
+
+fn windows() -> impl Strategy<Value = Windows> {
+    let count = (1u64..5, prop_oneof![Just(Millis::MAX), 1i64..200]);
+    prop_oneof![4 => windows_in_time(), 1 => count.prop_map(|(n, idle)| Windows::count(n).idle(idle))]
+}
+
+fn windows_in_time() -> impl Strategy<Value = Windows> {
+    prop_oneof![
+        (1i64..200, -300i64..300).prop_map(|(width, offset)| Windows::tumbling(width).offset(offset)),
+        (1i64..7, 1i64..7, 5i64..40, -300i64..300).prop_map(|(a, b, unit, offset)| Windows::hopping(
+            a.max(b) * unit,
+            a.min(b) * unit
+        )
+        .offset(offset)),
+        (1i64..60).prop_map(Windows::session),
+        Just(Windows::global()),
+    ]
+}
+
+/// All windows, by the definition, kept in the plainest way: lists of events, looked through from the first.
+struct Oracle {
+    windows: Windows,
+    lateness: Millis,
+    open: BTreeMap<(u8, Millis, Millis), Content>,
+    late: Vec<Event>,
+    /// For windows by count: what waits for the watermark.
+    waiting: Vec<Event>,
+}
+
+impl Oracle {
+    fn new(windows: Windows, lateness: Millis) -> Self {
+        let lateness = if matches!(windows.kind, Kind::Count { .. }) { 0 } else { lateness };
+        Oracle { windows, lateness, open: BTreeMap::new(), late: vec![], waiting: vec![] }
+    }
+
+    fn closed(&self, end: Millis, watermark: Millis) -> bool {
+        watermark == END || watermark != BEGINNING && end != END && end + self.lateness <= watermark
+    }
+
+    /// Puts the events of an epoch into the windows they belong to.
+    fn epoch(&mut self, events: &[Event], before: Millis, after: Millis) {
+        match self.windows.kind {
+            Kind::Hopping { width, slide } => {
+                for &(time, key, number) in events {
+                    let earliest = (time - width - self.windows.offset).div_euclid(slide) - 1;
+                    let starts = (earliest..).map(|n| n * slide + self.windows.offset);
+                    let holding = starts.skip_while(|start| start + width <= time).take_while(|start| *start <= time);
+                    let holding: Vec<Millis> = holding.filter(|start| !self.closed(start + width, before)).collect();
+                    for start in &holding {
+                        self.open.entry((key, *start, start + width)).or_default().push((time, number));
+                    }
+                    if holding.is_empty() {
+                        self.late.push((time, key, number));
+                    }
+                }
+            }
+            Kind::Global => {
+                for &(time, key, number) in events {
+                    self.open.entry((key, BEGINNING, END)).or_default().push((time, number));
+                }
+            }
+            Kind::Session { gap } => {
+                for key in events.iter().map(key).collect::<BTreeSet<_>>() {
+                    let was_open: Vec<_> = self.open.keys().filter(|window| window.0 == key).copied().collect();
+                    let old: Content =
+                        was_open.iter().filter_map(|window| self.open.remove(window)).flatten().collect();
+                    let new = events.iter().filter(|event| event.1 == key);
+                    let mut all: Vec<_> = old.iter().map(|event| (*event, true)).collect();
+                    all.extend(new.map(|event| ((event.0, event.2), false)));
+                    all.sort();
+                    for run in all.chunk_by(|a, b| b.0.0 - a.0.0 < gap) {
+                        let (start, end) = (run[0].0.0, run[run.len() - 1].0.0 + gap);
+                        if self.closed(end, before) && run.iter().all(|(_, old)| !old) {
+                            self.late.extend(run.iter().map(|((time, number), _)| (*time, key, *number)));
+                        } else {
+                            self.open.insert((key, start, end), run.iter().map(|(event, _)| *event).collect());
+                        }
+                    }
+                }
+            }
+            Kind::Count { size, idle } => {
+                let (late, timely): (Vec<Event>, _) = events.iter().partition(|event| event.0 < before);
+                self.late.extend(late);
+                self.waiting.extend(timely);
+                let mut ready: Vec<Event> = self.waiting.extract_if(.., |event| event.0 < after).collect();
+                ready.sort_by_key(|event| event.0);
+                for (time, key, number) in ready {
+                    let last = self
+                        .open
+                        .iter()
+                        .filter(|(window, _)| window.0 == key)
+                        .max_by_key(|(w, e)| (e.len() < size as usize, w.2));
+                    let filling = last.filter(|((.., end), events)| events.len() < size as usize && time < *end);
+                    let filling = filling.map(|(window, _)| *window);
+                    let mut content = filling.and_then(|window| self.open.remove(&window)).unwrap_or_default();
+                    content.push((time, number));
+                    let full = content.len() == size as usize;
+                    let end = if full { time + 1 } else { time.saturating_add(idle) };
+                    let start = filling.map_or(time, |window| window.1);
+                    // Several windows of one key may have the same span: then both contents, one behind the other.
+                    self.open.entry((key, start, end)).or_default().extend(content);
+                }
+            }
+        }
+    }
+
+    /// Takes out the windows that close.
+    fn close(&mut self, after: Millis) -> Vec<Given> {
+        let closed: Vec<_> = self.open.keys().filter(|(_, _, end)| self.closed(*end, after)).copied().collect();
+        let take = |window: (u8, Millis, Millis)| Some((window, self.open.remove(&window)?));
+        closed.into_iter().filter_map(take).map(given).collect()
+    }
+}
+
+fn given(((key, start, end), mut value): ((u8, Millis, Millis), Content)) -> Given {
+    value.sort();
+    Window { key, start, end, value }
+}
+
+/// The contents of windows with the same key and span, put together.
+fn together(windows: impl IntoIterator<Item = Given>) -> Vec<Given> {
+    let mut all: BTreeMap<(u8, Millis, Millis), Content> = BTreeMap::new();
+    for window in windows {
+        all.entry((window.key, window.start, window.end)).or_default().extend(window.value);
+    }
+    all.into_iter().map(given).collect()
+}
+
+/// Collects times and numbers, without the key.
+struct Contents;
+
+impl crate::Aggregate for Contents {
+    type In = Event;
+    type Acc = Content;
+    type Out = Content;
+
+    fn add(&self, content: &mut Content, event: &Event) {
+        content.push((event.0, event.2));
+    }
+
+    fn merge(&self, content: &mut Content, other: &Content) {
+        content.extend(other);
+    }
+
+    fn result(&self, content: &Content) -> Content {
+        let mut content = content.clone();
+        content.sort();
+        content
+    }
+}
+
+/// The same, with the numbers summed in a way that can be undone.
+fn invertible() -> (Count<Event>, Sum<Event, fn(&Event) -> i64>) {
+    (Count::new(), Sum::of(|event| event.2))
+}
+
+/// Runs a kernel that gives finals over the epochs, with a restore in the middle: what it gave in each epoch, and the late.
+fn run<V: Clone + 'static, N: Kernel<In = Event, Out = Record<Window<u8, V>>>>(
+    epochs: &[Closed],
+    lateness: Millis,
+    (workers, cut, after): (usize, usize, usize),
+    make: impl Fn() -> N + 'static,
+) -> (Vec<Vec<Window<u8, V>>>, Vec<Event>) {
+    let mut harness = Harness::kernel(workers, key, make);
+    let (mut out, mut late, mut before) = (vec![], vec![], BEGINNING);
+    for (number, (events, watermark)) in epochs.iter().enumerate() {
+        events.iter().for_each(|event| harness.push(event.0, *event));
+        harness.watermark(*watermark);
+        let emitted = harness.emitted();
+        for record in &emitted {
+            let held_back = if before == BEGINNING { BEGINNING } else { before - lateness };
+            assert!(record.time == record.value.end - 1 && record.time >= held_back, "late for whoever comes next");
+        }
+        out.push(emitted.into_iter().map(|record| record.value).collect());
+        late.extend(harness.late());
+        if number == cut {
+            assert!(harness.restore(after).unwrap().is_empty());
+        }
+        before = *watermark;
+    }
+    assert!(harness.is_empty(), "nothing is left when the input has ended");
+    late.sort();
+    (out, late)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+    #[test]
+    fn finals_are_what_the_definition_says(
+        epochs in epochs(), windows in windows(), lateness in prop_oneof![Just(0i64), 1i64..150],
+        workers in 1usize..5, cut in 0usize..10, after in 1usize..5,
+    ) {
+        let mut oracle = Oracle::new(windows, lateness);
+        let (lateness, mut before, mut expected) = (oracle.lateness, BEGINNING, vec![]);
+        for (events, watermark) in &epochs {
+            oracle.epoch(events, before, *watermark);
+            expected.push(oracle.close(*watermark));
+            before = *watermark;
+        }
+        oracle.late.sort();
+        let at = (workers, cut, after);
+        let (out, late) = match windows.kind {
+            Kind::Hopping { width, slide } if width > slide => {
+                let sums = move || HoppingKernel::new(key, windows, lateness, invertible());
+                for (given, expected) in run(&epochs, lateness, at, sums).0.into_iter().zip(&expected) {
+                    let mut given = given;
+                    given.sort();
+                    let sum = |w: &Given| (w.value.len() as u64, w.value.iter().map(|(_, number)| number).sum::<i64>());
+                    let expected = expected.iter().map(|w| Window { key: w.key, start: w.start, end: w.end, value: sum(w) });
+                    prop_assert_eq!(given, expected.collect::<Vec<_>>());
+                }
+                run(&epochs, lateness, at, move || HoppingKernel::new(key, windows, lateness, Contents))
+            }
+            Kind::Hopping { .. } | Kind::Global => {
+                run(&epochs, lateness, at, move || TumblingKernel::new(key, windows, lateness, Contents))
+            }
+            _ => run(&epochs, lateness, at, move || FinalsKernel::new(key, windows, lateness, Contents)),
+        };
+        prop_assert_eq!(out.into_iter().map(together).collect::<Vec<_>>(), expected);
+        prop_assert_eq!(late, oracle.late);
+    }
+
+    #[test]
+    fn rows_are_what_the_definition_says_after_every_epoch(
+        epochs in epochs(), windows in windows_in_time(), lateness in prop_oneof![Just(0i64), 1i64..150],
+        early in prop_oneof![Just(None), (1u64..5).prop_map(|n| Some(Early::Events(n))), (1i64..300).prop_map(|ms| Some(Early::Millis(ms)))],
+        keep in prop_oneof![0i64..200, Just(Millis::MAX)],
+        workers in 1usize..5, cut in 0usize..10, after in 1usize..5,
+    ) {
+        let mut oracle = Oracle::new(windows, lateness);
+        let mut harness = Harness::kernel(workers, key, move || RowsKernel::new(key, windows, lateness, keep, early, Contents));
+        let (mut said, mut over): (BTreeMap<(u8, Millis), Given>, Vec<Given>) = (BTreeMap::new(), vec![]);
+        let (mut rows, mut before): (BTreeMap<Given, isize>, _) = (BTreeMap::new(), BEGINNING);
+        for (number, (events, watermark)) in epochs.iter().enumerate() {
+            let was_open: BTreeSet<_> = oracle.open.keys().map(|(key, start, _)| (*key, *start)).collect();
+            oracle.epoch(events, before, *watermark);
+            // What was said of sessions that were joined to others goes at once.
+            let mut now = BTreeSet::new();
+            for window in said.keys().copied().collect::<Vec<_>>() {
+                let (key, start) = window;
+                let absorbed = oracle.open.keys().find(|(k, s, e)| *k == key && *s < start && start < *e);
+                let session = matches!(windows.kind, Kind::Session { .. }) && was_open.contains(&window);
+                if let Some(by) = absorbed.filter(|_| session) {
+                    said.remove(&window);
+                    now.insert(*by);
+                }
+            }
+            let crossed = |every: Millis| watermark.div_euclid(every) > before.div_euclid(every);
+            for (window, content) in &oracle.open {
+                let row = given((*window, content.clone()));
+                let old = said.get(&(row.key, row.start));
+                let had = old.map_or(0, |old| old.value.len());
+                let fires = row.end <= *watermark || now.contains(window) || match early {
+                    None => false,
+                    Some(Early::Events(every)) => content.len() as u64 / every > had as u64 / every,
+                    Some(Early::Millis(every)) => crossed(every),
+                };
+                if fires && had < content.len() {
+                    said.insert((row.key, row.start), row);
+                }
+            }
+            oracle.close(*watermark);
+            let open: BTreeSet<_> = oracle.open.keys().map(|(key, start, _)| (*key, *start)).collect();
+            over.extend(said.extract_if(.., |window, _| !open.contains(window)).map(|(_, row)| row));
+            let gone = |row: &Given| row.end.saturating_add(lateness).saturating_add(keep) <= *watermark;
+            over.retain(|row| *watermark == END || !gone(row));
+
+            events.iter().for_each(|event| harness.push(event.0, *event));
+            harness.watermark(*watermark);
+            for (epoch, row, diff) in harness.changes() {
+                prop_assert_eq!(epoch, number as u64 + 1);
+                *rows.entry(row).or_default() += diff;
+            }
+            rows.retain(|_, count| *count != 0);
+            let expected: BTreeMap<Given, isize> = said.values().chain(&over).map(|row| (row.clone(), 1)).collect();
+            prop_assert_eq!(&rows, &expected, "after epoch {}", number + 1);
+            if number == cut {
+                let again = harness.restore(after).unwrap();
+                let again: BTreeMap<Given, isize> = again.into_iter().map(|(row, _, diff)| (row, diff)).collect();
+                prop_assert_eq!(&again, &rows, "the rows are said again");
+            }
+            before = *watermark;
+        }
+        let mut late = harness.late();
+        late.sort();
+        oracle.late.sort();
+        prop_assert_eq!(late, oracle.late);
+    }
+
+    #[test]
+    fn rows_of_windows_by_count_are_their_finals(
+        epochs in epochs(), size in 1u64..5, idle in prop_oneof![Just(Millis::MAX), 1i64..200],
+        workers in 1usize..5, cut in 0usize..10, after in 1usize..5,
+    ) {
+        let windows = Windows::count(size).idle(idle);
+        let (finals, late) = run(&epochs, 0, (workers, cut, after), move || FinalsKernel::new(key, windows, 0, Contents));
+        let mut harness = Harness::kernel(workers, key, move || RowsKernel::new(key, windows, 0, Millis::MAX, None, Contents));
+        for (number, (events, watermark)) in epochs.iter().enumerate() {
+            events.iter().for_each(|event| harness.push(event.0, *event));
+            harness.watermark(*watermark);
+            let mut expected: Vec<_> = finals[number].iter().map(|row| (number as u64 + 1, row.clone(), 1)).collect();
+            expected.sort();
+            prop_assert_eq!(harness.changes(), expected);
+            if number == cut {
+                harness.restore(after).unwrap();
+            }
+        }
+        let mut again = harness.late();
+        again.sort();
+        prop_assert_eq!(late, again);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn a_job_writes_the_same_bytes_on_any_number_of_workers(
+        parts in prop::collection::vec(prop::collection::vec((-600i64..6_000, 0u8..50, 0i64..9), 0..200), 1..4),
+        windows in windows(), epoch_records in 1usize..60,
+    ) {
+        let mut first = None;
+        for workers in [1, 2, 4] {
+            let (out, rows, late) = (Memory::new(), Memory::new(), Memory::new());
+            let (to_out, to_rows, to_late) = (out.clone(), rows.clone(), late.clone());
+            let input = Events::partitioned(parts.clone());
+            let config = Config { epoch_records, ..Config::workers(workers) };
+            let lateness = if matches!(windows.kind, Kind::Count { .. }) { 0 } else { 300 };
+            execute(config, move |job| {
+                let timing = Timing::by(|event: &Event| event.0).disorder(1_000);
+                let events = job.source("events", input.clone(), timing)?;
+                let by_key = events.clone().key_by(key).window(windows, invertible()).allowed_lateness(lateness);
+                let (finals, late) = by_key.finals("finals")?;
+                // What comes out is in time for windows of windows, here of all keys.
+                let greatest = Max::of(|w: &Window<u8, (u64, i64)>| w.value.1);
+                let (all, never) = finals.clone().window(Windows::tumbling(300), (Count::new(), greatest)).finals("all")?;
+                never.inspect(|window| panic!("late: {window:?}")).for_each(|_| ());
+                all.sink("all out", Memory::new())?;
+                let by_key = events.key_by(key).window(windows, Collect::new()).allowed_lateness(lateness);
+                let (rows, _) = by_key.early_every_events(3).rows("rows", 1_000)?;
+                rows.sink("rows out", to_rows.clone())?;
+                finals.sink("finals out", to_out.clone())?;
+                late.sink("late", to_late.clone())
+            }).unwrap();
+            let written = (out.take(), rows.take(), late.take());
+            prop_assert_eq!(first.get_or_insert(written.clone()), &written, "{} workers", workers);
+        }
+    }
+}
+
+#[test]
+fn a_window_closes_when_the_watermark_reaches_its_end_and_not_before() {
+    let windows = Windows::tumbling(100);
+    let mut harness = Harness::kernel(1, key, move || TumblingKernel::new(key, windows, 0, invertible()));
+    harness.push(0, (0, 1, 10));
+    harness.push(99, (99, 1, 20));
+    harness.push(100, (100, 1, 40));
+    harness.watermark(99);
+    assert_eq!(harness.out(), []);
+    harness.push(5, (5, 1, 80)); // behind the watermark, and its window is still open
+    harness.watermark(100);
+    assert_eq!(harness.out(), [Window { key: 1, start: 0, end: 100, value: (3, 110) }]);
+    harness.push(99, (99, 1, 1));
+    harness.watermark(END);
+    assert_eq!(harness.late(), [(99, 1, 1)]);
+    assert_eq!(harness.out(), [Window { key: 1, start: 100, end: 200, value: (1, 40) }]);
+}
+
+#[test]
+fn the_ends_of_time_are_in_windows_too() {
+    for windows in [Windows::tumbling(100), Windows::hopping(100, 50), Windows::session(10), Windows::count(1)] {
+        let rows = move || RowsKernel::new(key, windows, 0, Millis::MAX, None, Contents);
+        let mut harness = Harness::kernel(1, key, rows);
+        for time in [Millis::MIN, Millis::MIN + 1, Millis::MAX - 1, Millis::MAX] {
+            harness.push(time, (time, 1, 1));
+        }
+        harness.watermark(END);
+        let all: BTreeSet<_> = harness.changes().into_iter().flat_map(|(_, row, _)| row.value).map(|e| e.0).collect();
+        assert_eq!((all.len(), harness.late().len()), (4, 0), "{windows:?}");
+    }
+}
+
+#[test]
+fn windows_that_make_no_sense_are_refused() {
+    let refused = |windows: Windows, lateness| {
+        let outcome = execute(Config::workers(1), move |job| {
+            let events = job.source("events", Events::new(vec![(0, 0, 0)]), Timing::by(|e: &Event| e.0))?;
+            let windows = events.key_by(key).window(windows, invertible()).allowed_lateness(lateness);
+            windows.finals("none")?.0.sink("out", Memory::new())
+        });
+        outcome.unwrap_err().to_string()
+    };
+    assert!(refused(Windows::tumbling(0), 0).contains("windows `none` of 0 ms"));
+    assert!(refused(Windows::hopping(10, 20), 0).contains("leave events out"));
+    assert!(refused(Windows::session(0), 0).contains("a gap of 0 ms"));
+    assert!(refused(Windows::count(0), 0).contains("of 0 events"));
+    assert!(refused(Windows::count(3), 5).contains("in order of time"));
+    assert!(refused(Windows::tumbling(5), -1).contains("lateness of -1 ms"));
+}
