@@ -49,23 +49,22 @@ where
     }
 
     fn records(&mut self, at: Closing, records: &mut Vec<Record<A::In>>, emit: &mut Emit<A::In, Self::Out>) {
-        let mut rest = records.as_slice();
+        let closed = closed_through(at.before, self.lateness);
+        let mut rest = records.iter().peekable();
         // Neighbours mostly share a window, so it is looked up once for all of them.
-        while let Some(first) = rest.first() {
+        while let Some(first) = rest.next() {
             let window = window(self.windows, first.time);
-            let same = rest[1..].iter().take_while(|r| window.contains(&r.time)).count();
-            let (run, others) = rest.split_at(1 + same);
-            rest = others;
-            if window.end <= closed_through(at.before, self.lateness) {
-                emit.late.extend_from_slice(run);
+            let run = std::iter::once(first).chain(std::iter::from_fn(|| rest.next_if(|r| window.contains(&r.time))));
+            if window.end <= closed {
+                emit.late.extend(run.cloned());
                 continue;
             }
             let room = || FxHashMap::with_capacity_and_hasher(self.size, Default::default());
             let keys = self.open.entry(window.start).or_insert_with(room);
-            for record in run {
+            run.for_each(|record| {
                 let acc = keys.entry((self.key)(&record.value)).or_default();
                 self.aggregate.add(acc, &record.value);
-            }
+            });
         }
         records.clear();
     }
