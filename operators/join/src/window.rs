@@ -1,0 +1,153 @@
+//! The window join: events that lie in the same window.
+
+use crate::pair::{Joined, Joining, Outer, Pair, Side, both, four_joins, refuse};
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use tidemill::hash::{group_of, stable_hash};
+use tidemill::{Closing, Data, Emit, Kernel, Key, Millis, Order, Record, Result, Seq, StateError, Stream};
+
+/// A join of the events of a window to be: see [`Joining::window`].
+///
+/// Windows begin at the multiples of their width since 1970 UTC. What a window's events amount to comes out when the
+/// watermark reaches its end, at its last millisecond, ordered by the left event and then by the right one. An event is
+/// late if its window was over when its epoch began. State: the open windows' events.
+pub struct SameWindow<'s, L: 'static, R: 'static, FL, FR> {
+    pub(crate) joining: Joining<'s, L, R, FL, FR>,
+    pub(crate) width: Millis,
+}
+
+impl<'s, L, R, K, FL, FR> SameWindow<'s, L, R, FL, FR>
+where
+    L: Data,
+    R: Data,
+    K: Key,
+    FL: Fn(&L) -> K + Clone + 'static,
+    FR: Fn(&R) -> K + Clone + 'static,
+{
+    fn run<U: Data>(
+        self,
+        name: &str,
+        outer: Outer,
+        join: impl Fn(Option<&L>, Option<&R>) -> Option<U> + 'static,
+    ) -> Joined<'s, L, R, U> {
+        let SameWindow { joining: Joining { left, right }, width } = self;
+        if width <= 0 {
+            return refuse(name, &format!("has windows of {width} ms, which hold nothing: choose at least 1"));
+        }
+        let both = both(left, right);
+        let kernel = WindowKernel::new(both.key(), width, outer, join);
+        both.kernel(name, kernel)
+    }
+}
+
+four_joins!(SameWindow);
+
+/// The events of one key in one window, by side, each with its time and place.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Sides<L, R> {
+    left: Vec<(Millis, Seq, L)>,
+    right: Vec<(Millis, Seq, R)>,
+}
+
+impl<L, R> Default for Sides<L, R> {
+    fn default() -> Self {
+        Sides { left: Vec::new(), right: Vec::new() }
+    }
+}
+
+/// The windows that are open on one worker.
+pub(crate) struct WindowKernel<K, L, R, F, J> {
+    key: F,
+    width: Millis,
+    outer: Outer,
+    join: J,
+    /// By the window's start.
+    open: BTreeMap<Millis, FxHashMap<K, Sides<L, R>>>,
+}
+
+impl<K, L, R, F, J> WindowKernel<K, L, R, F, J> {
+    pub fn new(key: F, width: Millis, outer: Outer, join: J) -> Self {
+        WindowKernel { key, width, outer, join, open: BTreeMap::new() }
+    }
+}
+
+impl<K, L, R, F, J, U> Kernel for WindowKernel<K, L, R, F, J>
+where
+    K: Key,
+    L: Data,
+    R: Data,
+    U: Data,
+    F: Fn(&Side<L, R>) -> K + 'static,
+    J: Fn(Option<&L>, Option<&R>) -> Option<U> + 'static,
+{
+    type In = Side<L, R>;
+    type Out = Record<U>;
+
+    fn order(&self) -> Order {
+        Order::Any
+    }
+
+    fn records(&mut self, at: Closing, records: &mut Vec<Record<Self::In>>, emit: &mut Emit<Self::In, Self::Out>) {
+        for record in records.drain(..) {
+            let start = record.time.saturating_sub(record.time.rem_euclid(self.width));
+            if start.saturating_add(self.width) <= at.before {
+                emit.late.push(record);
+                continue;
+            }
+            let keys = self.open.entry(start).or_default();
+            let sides = keys.entry((self.key)(&record.value)).or_default();
+            match record.value {
+                Side::Left(event) => sides.left.push((record.time, record.seq, event)),
+                Side::Right(event) => sides.right.push((record.time, record.seq, event)),
+            }
+        }
+    }
+
+    fn settle(&mut self, at: Closing, emit: &mut Emit<Self::In, Self::Out>) {
+        while let Some(open) = self.open.first_entry() {
+            let end = open.key().saturating_add(self.width);
+            if end > at.after {
+                break;
+            }
+            for mut sides in open.remove().into_values() {
+                // They came in no order.
+                sides.left.sort_by_key(|(time, seq, _)| (*time, *seq));
+                sides.right.sort_by_key(|(time, seq, _)| (*time, *seq));
+                let mut give = |seq: Seq, left: Option<&L>, right: Option<&R>| {
+                    let value = (self.join)(left, right);
+                    emit.out.extend(value.map(|value| Record { time: end - 1, seq, value }));
+                };
+                for (_, seq, left) in &sides.left {
+                    for (nth, (_, _, right)) in sides.right.iter().enumerate() {
+                        give(seq.child(nth), Some(left), Some(right));
+                    }
+                    if self.outer.left && sides.right.is_empty() {
+                        give(seq.child(0), Some(left), None);
+                    }
+                }
+                for (_, seq, right) in sides.right.iter().filter(|_| self.outer.right && sides.left.is_empty()) {
+                    give(seq.child(0), None, Some(right));
+                }
+            }
+        }
+    }
+
+    fn snapshot(&self) -> Vec<(u8, Vec<u8>)> {
+        let mut groups: BTreeMap<u8, Vec<(Millis, &K, &Sides<L, R>)>> = BTreeMap::new();
+        for (&start, keys) in &self.open {
+            for (key, sides) in keys {
+                groups.entry(group_of(stable_hash(key))).or_default().push((start, key, sides));
+            }
+        }
+        // Into memory, of types that derive `Serialize`: the encoder has no way to fail.
+        groups.into_iter().map(|(group, open)| (group, postcard::to_stdvec(&open).unwrap_or_default())).collect()
+    }
+
+    fn restore(&mut self, _: Closing, state: &[u8], _: &mut Emit<Self::In, Self::Out>) -> Result<(), StateError> {
+        for (start, key, sides) in postcard::from_bytes::<Vec<(Millis, K, Sides<L, R>)>>(state)? {
+            self.open.entry(start).or_default().insert(key, sides);
+        }
+        Ok(())
+    }
+}
