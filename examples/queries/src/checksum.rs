@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tidemill::Stream;
+use tidemill::differential_dataflow::Data;
+use tidemill::{Collection, Stream};
 
 /// The odd 64 bits nearest to the golden ratio.
 pub const GOLD: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -56,13 +57,24 @@ impl Sum {
         stream: Stream<'_, T>,
         fields: impl Fn(T) -> [u64; N] + 'static,
     ) {
-        stream.for_each(move |record| self.add(&fields(record.value)));
+        stream.for_each(move |record| self.add(&fields(record.value), 1));
+    }
+
+    /// Sums up every change of `rows`; what is retracted counts minus, so that the sum is that of the rows in the end.
+    pub fn changes<R: Data, const N: usize>(
+        mut self,
+        rows: Collection<'_, R>,
+        fields: impl Fn(&R) -> [u64; N] + 'static,
+    ) {
+        let job = rows.job().clone();
+        let seen = rows.inspect(move |(row, _, diff)| self.add(&fields(row), *diff));
+        job.wait_for(seen.inner().inner);
     }
 
     #[inline]
-    fn add(&mut self, row: &[u64]) {
+    fn add(&mut self, row: &[u64], diff: isize) {
         self.rows += 1;
-        self.sum = self.sum.wrapping_add(row_hash(row));
+        self.sum = self.sum.wrapping_add(row_hash(row).wrapping_mul(diff as u64));
     }
 }
 

@@ -33,6 +33,8 @@ enum Command {
     Q2(Run),
     /// Events and amount of a user's last day and week, per event.
     Q3(Run),
+    /// The ten items with the most events of each category.
+    Q4(Run),
 }
 
 #[derive(Args)]
@@ -59,6 +61,7 @@ fn main() -> anyhow::Result<()> {
         Command::Q1(arguments) => run("q1", Query::Q1, arguments),
         Command::Q2(arguments) => run("q2", Query::Q2, arguments),
         Command::Q3(arguments) => run("q3", Query::Q3, arguments),
+        Command::Q4(arguments) => run("q4", Query::Q4, arguments),
     }
 }
 

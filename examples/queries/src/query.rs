@@ -1,10 +1,11 @@
-//! The three queries, each a few lines on the engine's operators.
+//! The four queries, each a few lines on the engine's operators.
 
 use crate::checksum::{Answer, Sum};
 use crate::event::{Event, EventType};
 use tidemill::time::{minutes, seconds};
-use tidemill::{Config, Report, Result, Source, Stream, Timing};
+use tidemill::{Collection, Config, Report, Result, Source, Stream, Timing};
 use tidemill_feature::{DAY, Role, Sliding, SlidingWindows, Span, Summary, Ties, Windows};
+use tidemill_rank::{Counted, Ranks};
 use tidemill_window::{Count, IntoWindows, Sum as SumOf, Window, Windows as Minutes};
 
 /// One of the reference queries.
@@ -16,6 +17,8 @@ pub enum Query {
     Q2,
     /// Events and amount of a user's last day and week, per event.
     Q3,
+    /// The ten items with the most events of each category.
+    Q4,
 }
 
 /// Carts and purchases of 20.00 or more.
@@ -40,6 +43,11 @@ pub fn q3(events: Stream<'_, Event>) -> Result<Stream<'_, (Event, [Summary<1>; 2
     Ok(answers)
 }
 
+/// The ten items of each category with the most events, as rows that every event may change.
+pub fn q4(events: Stream<'_, Event>) -> Result<Collection<'_, Counted<u32, u32>>> {
+    events.key_by(|e| e.category_id).top_counts("top items", 10, |e| e.item_id)
+}
+
 /// Runs a query over `source`, whose events are at most a minute out of order.
 pub fn answer<S>(query: Query, source: S, config: Config) -> Result<(Answer, Report)>
 where
@@ -60,6 +68,7 @@ where
                 let ([day_sum], [week_sum]) = (day.sums, week.sums);
                 [e.event_id, e.user_id.into(), day.count, day_sum as u64, week.count, week_sum as u64]
             }),
+            Query::Q4 => sum.changes(q4(events)?, |top| [top.key.into(), top.item.into(), top.count]),
         }
         Ok(())
     })?;

@@ -4,6 +4,7 @@ use queries::checksum::row_hash;
 use queries::event::{self, Event, EventType};
 use queries::generate::Generator;
 use queries::query::{Query, answer};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -48,6 +49,15 @@ fn q3(events: &[Event]) -> Sum {
     sum(events.iter().map(row))
 }
 
+fn q4(events: &[Event]) -> Sum {
+    let mut counts: BTreeMap<(u32, u32), u64> = BTreeMap::new();
+    events.iter().for_each(|e| *counts.entry((e.category_id, e.item_id)).or_default() += 1);
+    let mut items: Vec<_> = counts.into_iter().map(|((category, item), n)| (category, Reverse(n), item)).collect();
+    items.sort();
+    let tops = items.chunk_by(|a, b| a.0 == b.0).flat_map(|category| category.iter().take(10));
+    sum(tops.map(|(category, Reverse(n), item)| vec![*category as u64, *item as u64, *n]))
+}
+
 /// The first `rows` events as one file and as two halves.
 fn files(rows: u64) -> (TempDir, PathBuf, Vec<PathBuf>) {
     let mut text = Vec::new();
@@ -68,7 +78,8 @@ fn write(text: &[u8]) -> (TempDir, PathBuf, Vec<PathBuf>) {
 
 /// Checks all queries on any number of workers, read either way, from one file and from two.
 fn check(events: &[Event], all: &PathBuf, halves: &[PathBuf]) {
-    for (query, expected) in [(Query::Q1, q1(events)), (Query::Q2, q2(events)), (Query::Q3, q3(events))] {
+    let expected = [q1(events), q2(events), q3(events), q4(events)];
+    for (query, expected) in [Query::Q1, Query::Q2, Query::Q3, Query::Q4].into_iter().zip(expected) {
         for workers in [1, 2, 4] {
             let run = [
                 answer(query, event::lines(all), Config::workers(workers)),
@@ -76,7 +87,9 @@ fn check(events: &[Event], all: &PathBuf, halves: &[PathBuf]) {
                 answer(query, event::csv(halves), Config::workers(workers)),
             ];
             for (answer, did) in run.map(Result::unwrap) {
-                assert_eq!((answer.rows(), answer.checksum()), expected, "{query:?}, {workers} workers");
+                assert_eq!(answer.checksum(), expected.1, "{query:?}, {workers} workers");
+                // What is retracted and added on the way depends on where epochs were cut.
+                assert!(answer.rows() == expected.0 || query == Query::Q4, "{query:?}, {workers} workers");
                 assert_eq!((did.records, did.dead()), (events.len() as u64, 0));
             }
         }
@@ -115,9 +128,12 @@ fn queries_answer_as_plain_loops_do_where_much_happens_at_once() {
 fn a_million_rows_give_the_published_checksums() {
     let (_folder, all, _) = files(1_000_000);
     assert_eq!(std::fs::metadata(&all).unwrap().len(), 46_775_287);
-    for (query, checksum) in
-        [(Query::Q1, 0x5dfe1a50528f89e8), (Query::Q2, 0xdb07506e4f27b92e), (Query::Q3, 0xf5cb6c9e45a397b6)]
-    {
+    for (query, checksum) in [
+        (Query::Q1, 0x5dfe1a50528f89e8),
+        (Query::Q2, 0xdb07506e4f27b92e),
+        (Query::Q3, 0xf5cb6c9e45a397b6),
+        (Query::Q4, 0x89a7d0695c08c856),
+    ] {
         let (answer, _) = answer(query, event::lines(&all), Config::workers(2)).unwrap();
         assert_eq!(answer.checksum(), checksum, "{query:?}: {:016x}", answer.checksum());
     }

@@ -1,0 +1,95 @@
+//! Ranks: the top of each key, as rows that are true now.
+//!
+//! - [`Ranks::top_counts`]: the items of a key that had the most events.
+//! - [`Ranks::top_k`]: the events of a key with the greatest scores.
+//! - [`ranked`]: the same of a collection's rows, which may be retracted, with the rank of each.
+//!
+//! Which items are viewed most in each category?
+//!
+//! ```
+//! use tidemill::{Config, Events, Memory, Timing, execute};
+//! use tidemill_rank::{Counted, Ranks};
+//!
+//! // Time, category, item.
+//! let views = vec![(1, 1, 10), (2, 1, 11), (3, 1, 11), (4, 1, 12), (5, 2, 20)];
+//! let top = Memory::new();
+//! let to_top = top.clone();
+//! execute(Config::workers(2), move |job| {
+//!     let views = job.source("views", Events::new(views.clone()), Timing::by(|view: &(i64, u32, u32)| view.0))?;
+//!     views.key_by(|view| view.1).top_counts("most viewed", 2, |view| view.2)?.sink("top", to_top.clone())
+//! })?;
+//! let top: Vec<_> = top.take().into_iter().map(|(_, update)| (update.row, update.diff)).collect();
+//! let row = |key, item, count| (Counted { key, item, count }, 1);
+//! assert_eq!(top, [row(1, 10, 1), row(1, 11, 2), row(2, 20, 1)]); // 10 and 12 are level: the lower item is first
+//! # Ok::<(), tidemill::Error>(())
+//! ```
+
+#![deny(missing_docs)]
+
+mod counts;
+mod ranked;
+mod top;
+
+pub use counts::Counted;
+pub use ranked::{Ranked, ranked};
+pub use top::Top;
+
+use counts::CountsKernel;
+use std::hash::Hash;
+use tidemill::{Collection, Data, Key, Keyed, Result};
+
+/// Ranks within each key of a stream.
+pub trait Ranks<'s, T: Data, K: Key>: Sized {
+    /// The `n` items of each key that had the most events, with how many; of items with as many, the lesser come first.
+    /// Every event counts, also late ones. Rows change in the epoch of the events that change them.
+    ///
+    /// State: one counter per key and item.
+    fn top_counts<I>(
+        self,
+        name: &str,
+        n: usize,
+        item: impl Fn(&T) -> I + 'static,
+    ) -> Result<Collection<'s, Counted<K, I>>>
+    where
+        I: Data + Ord + Hash;
+
+    /// The `k` events of each key with the greatest scores; of events with the same score, those that arrived first.
+    /// Every event counts, also late ones. Rows change in the epoch of the events that change them.
+    ///
+    /// State: `k` events per key.
+    fn top_k<S: Data + Ord>(
+        self,
+        name: &str,
+        k: usize,
+        score: impl Fn(&T) -> S + 'static,
+    ) -> Result<Collection<'s, Ranked<K, T>>>
+    where
+        T: Ord;
+}
+
+impl<'s, T: Data, K: Key, F: Fn(&T) -> K + Clone + 'static> Ranks<'s, T, K> for Keyed<'s, T, F> {
+    fn top_counts<I>(
+        self,
+        name: &str,
+        n: usize,
+        item: impl Fn(&T) -> I + 'static,
+    ) -> Result<Collection<'s, Counted<K, I>>>
+    where
+        I: Data + Ord + Hash,
+    {
+        let kernel = CountsKernel::new(self.key(), item, n);
+        Ok(self.kernel_rows(name, kernel)?.0)
+    }
+
+    fn top_k<S: Data + Ord>(
+        self,
+        name: &str,
+        k: usize,
+        score: impl Fn(&T) -> S + 'static,
+    ) -> Result<Collection<'s, Ranked<K, T>>>
+    where
+        T: Ord,
+    {
+        self.maintain(name, Top::new(k, score))
+    }
+}
