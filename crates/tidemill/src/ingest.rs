@@ -131,6 +131,8 @@ struct Partition<R: Reader> {
     number: u64,
     /// The greatest event time that is known of.
     high: Millis,
+    /// The greatest watermark that an item carried.
+    promised: Millis,
     active_at: Millis,
     told: Option<(Millis, MarkState)>,
     /// This partition's own watermark at the end of recent epochs.
@@ -147,6 +149,7 @@ impl<R: Reader> Partition<R> {
             batch: Batch::new(),
             number: 0,
             high: BEGINNING,
+            promised: BEGINNING,
             active_at: BEGINNING,
             told: None,
             past: VecDeque::new(),
@@ -206,6 +209,10 @@ impl<R: Reader, F: Fn(&R::Item) -> Millis> Reading<R, F> {
             partition.high = partition.high.max(time_of(&items[first]));
         }
         let given = held.unwrap_or(items.len());
+        if let Some(punctuation) = &self.timing.punctuation {
+            let promised = items[..given].iter().filter_map(|item| punctuation(item)).max();
+            partition.promised = partition.promised.max(promised.unwrap_or(BEGINNING));
+        }
         let mut records = items.drain(..given).map(|value| {
             let (time, seq) = (time_of(&value), Seq::new(partition.id, partition.number));
             partition.high = partition.high.max(time);
@@ -233,6 +240,7 @@ impl<R: Reader, F: Fn(&R::Item) -> Millis> Reading<R, F> {
         };
         let watermark = match partition.high {
             _ if state == MarkState::Done => END,
+            _ if self.timing.punctuation.is_some() => partition.promised,
             BEGINNING => BEGINNING,
             high => high.saturating_sub(self.timing.disorder),
         };

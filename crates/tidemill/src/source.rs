@@ -2,7 +2,7 @@
 
 use crate::record::{Data, DeadLetter};
 use crate::time::{Millis, minutes};
-use std::marker::PhantomData;
+use std::rc::Rc;
 
 /// Something to read from: a fixed list of partitions, each read in order by one worker.
 ///
@@ -124,11 +124,14 @@ impl SourceError {
     }
 }
 
+/// The watermark that an item carries.
+pub(crate) type Punctuation<T> = Rc<dyn Fn(&T) -> Option<Millis>>;
+
 /// How a source's records relate to event time.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Timing<T, F> {
     pub(crate) time: F,
-    items: PhantomData<fn(&T)>,
+    pub(crate) punctuation: Option<Punctuation<T>>,
     pub(crate) disorder: Millis,
     pub(crate) ahead: Millis,
     pub(crate) idle: Option<Millis>,
@@ -139,13 +142,21 @@ impl<T, F: Fn(&T) -> Millis> Timing<T, F> {
     /// Event time is what `time` says of an item, in milliseconds since 1970 UTC, and never goes
     /// back within a partition.
     pub fn by(time: F) -> Self {
-        Timing { time, items: PhantomData, disorder: 0, ahead: minutes(1), idle: None, holds: true }
+        Timing { time, punctuation: None, disorder: 0, ahead: minutes(1), idle: None, holds: true }
     }
 
     /// Records of a partition are out of order by at most `ms`: the watermark follows the
     /// greatest time seen at this distance.
     pub fn disorder(mut self, ms: Millis) -> Self {
         self.disorder = ms.max(0);
+        self
+    }
+
+    /// Some items say themselves how far a partition is: where `watermark` gives a time, no item of the partition that
+    /// comes after is earlier than it. Then the watermark follows these times alone, and what is behind is late; a
+    /// partition that says nothing holds the watermark where it is.
+    pub fn punctuated(mut self, watermark: impl Fn(&T) -> Option<Millis> + 'static) -> Self {
+        self.punctuation = Some(Rc::new(watermark));
         self
     }
 

@@ -288,6 +288,51 @@ impl Process for Silence {
 }
 
 #[test]
+fn a_punctuated_source_says_itself_how_far_it_is() {
+    // Time, key, and sometimes a watermark.
+    let event = |time, watermark| (time, 1u8, watermark);
+    let events = vec![
+        event(5_000, None),
+        event(9_000, None),
+        event(1_000, None), // nothing has been promised yet
+        event(9_500, Some(6_000)),
+        event(6_000, None),         // as promised
+        event(5_999, None),         // and this is late
+        event(20_000, Some(3_000)), // a watermark never goes back
+        event(5_500, None),
+    ];
+    for workers in [1, 2] {
+        let (out, late) = (Memory::new(), Memory::new());
+        let (to_out, to_late, events) = (out.clone(), late.clone(), events.clone());
+        execute(Config { epoch_records: 1, ..Config::workers(workers) }, move |job| {
+            let timing = Timing::by(|e: &(Millis, u8, Option<Millis>)| e.0).punctuated(|e| e.2);
+            let events = job.source("events", Events::new(events.clone()), timing)?;
+            let (through, late) = events.key_by(|e| e.1).process_late("through", Through)?;
+            through.sink("out", to_out.clone())?;
+            late.map(|e| e.0).sink("late", to_late.clone())
+        })
+        .unwrap();
+        assert_eq!(out.values(), [1_000, 5_000, 6_000, 9_000, 9_500, 20_000]);
+        assert_eq!(late.values(), [5_999, 5_500]);
+    }
+}
+
+/// Lets the times of events through, in order.
+struct Through;
+
+impl Process for Through {
+    type Key = u8;
+    type In = (Millis, u8, Option<Millis>);
+    type Out = Millis;
+    type State = ();
+
+    fn process(&self, _: &u8, event: Self::In, _: &mut (), ctx: &mut Context<'_, Millis>) -> Result<(), Reject> {
+        ctx.emit(event.0);
+        Ok(())
+    }
+}
+
+#[test]
 fn in_processing_time_the_clock_fires_timers_and_nothing_is_late() {
     for workers in [1, 2] {
         let start = 1_000_000;
