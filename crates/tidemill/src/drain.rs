@@ -58,7 +58,9 @@ pub(crate) fn drain<'s, T: ExchangeData, S: Sink<Item = T>>(
                 }
                 order(&mut items);
                 count(&metrics.taken, items.len());
-                if let Err(error) = sink.write(epoch, &mut items).and_then(|()| sink.commit(epoch)) {
+                let written =
+                    runtime.inside(&metrics, || sink.write(epoch, &mut items).and_then(|()| sink.commit(epoch)));
+                if let Err(error) = written {
                     failed(error);
                 }
             }

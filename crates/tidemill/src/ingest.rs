@@ -114,6 +114,7 @@ where
                     }
                 }
             }
+            reading.metrics.holding.set(waiting.front().map(|waiting| waiting.epoch));
         }
     });
     job.add_dead_letters(dead);

@@ -1,6 +1,7 @@
 //! The graph under construction.
 
 use crate::error::{Error, Result};
+use crate::explain_time::TimeExplainer;
 use crate::ingest::ingest;
 use crate::record::{DeadLetter, Record};
 use crate::runtime::{Metrics, Runtime, Shared};
@@ -92,6 +93,31 @@ impl<'s> Job<'s> {
     /// A handle by which a raw operator, or a thread that works for one, stops the whole job.
     pub fn stopper(&self, operator: &str) -> Stopper {
         Stopper { operator: operator.to_owned(), shared: Arc::clone(&self.0.runtime.shared) }
+    }
+
+    /// Asks the job, while it runs and from any thread, what holds its time back: which source holds the watermark, which
+    /// operator the oldest epoch, and since when. A job that stands still for ten seconds logs the same by itself, as a
+    /// warning.
+    ///
+    /// ```
+    /// # use std::sync::{Arc, OnceLock};
+    /// # use tidemill::{Config, Events, Timing, execute};
+    /// # let handle = Arc::new(OnceLock::new());
+    /// # let to_handle = Arc::clone(&handle);
+    /// # execute(Config::workers(1), move |job| {
+    /// let time = job.explain_time();
+    /// # job.source("events", Events::new(vec![1i64]), Timing::by(|e: &i64| *e))?.for_each(|_| ());
+    /// # let _ = to_handle.set(time);
+    /// # Ok(()) })?;
+    /// # let time = handle.get().unwrap();
+    /// if let Some(report) = time.explain() {
+    ///     println!("{report}");
+    /// }
+    /// # Ok::<(), tidemill::Error>(())
+    /// ```
+    pub fn explain_time(&self) -> TimeExplainer {
+        let runtime = &self.0.runtime;
+        TimeExplainer { shared: Arc::clone(&runtime.shared), clock: runtime.config.clock.clone() }
     }
 
     /// Counters of an operator for the job's report, under this name.

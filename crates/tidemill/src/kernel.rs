@@ -11,6 +11,7 @@ use crate::tide::Tide;
 use crate::time::{BEGINNING, END, Epoch, Millis};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::rc::Rc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
@@ -233,10 +234,11 @@ pub(crate) fn operate<'s, K: Kernel>(
     mut machine: Machine<K>,
 ) -> (StreamVec<'s, Epoch, K::Out>, StreamVec<'s, Epoch, Record<K::In>>) {
     let job = input.job().clone();
-    let runtime = job.runtime();
+    let runtime = Rc::clone(job.runtime());
     let mut builder = OperatorBuilder::new(name.to_owned(), job.scope());
     runtime.name_operator(builder.operator_info().global_id, name);
     let metrics = runtime.metrics(name);
+    let probe = runtime.probe.clone();
     let (data, tides) = input.parts();
     let mut data = builder.new_input(data, Exchange::new(move |r: &Record<K::In>| route(&r.value)));
     let mut tides = builder.new_input(tides, Pipeline);
@@ -269,7 +271,7 @@ pub(crate) fn operate<'s, K: Kernel>(
                 }
                 let (epoch, Open { caps, batches, watermark }) = entry.remove_entry();
                 count(&metrics.taken, batches.iter().map(Vec::len).sum());
-                machine.close(epoch, watermark, batches, &mut emit);
+                runtime.inside(&metrics, || machine.close(epoch, watermark, batches, &mut emit));
                 count(&metrics.given, emit.out.len());
                 count(&metrics.late, emit.late.len());
                 count(&metrics.dead, emit.dead.len());
@@ -280,7 +282,7 @@ pub(crate) fn operate<'s, K: Kernel>(
         }
     });
     job.add_dead_letters(deads);
-    (results.probe_with(&runtime.probe), lates)
+    (results.probe_with(&probe), lates)
 }
 
 /// How many items make a container: few enough to stay in a core's cache and below the size from

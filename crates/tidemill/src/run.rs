@@ -2,6 +2,7 @@
 
 use crate::config::{Config, Flags};
 use crate::error::{Error, Result};
+use crate::explain_time::{self, Chronicle};
 use crate::job::Job;
 use crate::report::{OperatorReport, Report};
 use crate::runtime::{Runtime, Shared};
@@ -50,7 +51,7 @@ where
 {
     config.check()?;
     catch_panics();
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(Shared::new(config.workers));
     let mut signals = Vec::new();
     if config.signals {
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
@@ -67,6 +68,7 @@ where
     let (all, settings) = (Arc::clone(&shared), config.clone());
     let guards = timely::execute(timely_config, move |worker| work(worker, &settings, &all, &graph));
     let joined = catch_unwind(AssertUnwindSafe(|| guards.map(|guards| guards.join())));
+    explain_time::ended(&shared);
     signals.into_iter().for_each(|id| _ = signal_hook::low_level::unregister(id));
     match joined {
         Ok(Ok(results)) => {
@@ -110,6 +112,7 @@ where
         shared.fail(error);
     }
     let progress = Progress::new(&runtime);
+    let mut chronicle = Chronicle::new();
     let mut frontier = None;
     while worker.has_dataflows() && !shared.failed() {
         if guarded(&runtime, || worker.step_or_park(Some(NAP))).is_none() {
@@ -125,6 +128,7 @@ where
             runtime.wake();
         }
         progress.show(&runtime);
+        chronicle.write(&runtime);
     }
     progress.end();
     if runtime.worker == 0 {

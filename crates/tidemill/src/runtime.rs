@@ -3,13 +3,14 @@
 use crate::alignment::Alignment;
 use crate::config::Config;
 use crate::error::Error;
+use crate::explain_time::{SourceTime, Views, inside};
 use crate::report::{Latency, OperatorReport};
 use crate::time::Epoch;
 use crate::watch::Watch;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use timely::dataflow::ProbeHandle;
 use timely::scheduling::Activator;
@@ -26,9 +27,16 @@ pub(crate) struct Shared {
     pub operators: Mutex<Vec<OperatorReport>>,
     pub epochs: AtomicU64,
     pub latency: Mutex<Latency>,
+    pub views: Views,
+    /// By worker: the number (from 1) of the operator whose user code it is running, or 0.
+    pub inside: Vec<AtomicU32>,
 }
 
 impl Shared {
+    pub fn new(workers: usize) -> Self {
+        Shared { inside: inside(workers), ..Shared::default() }
+    }
+
     /// Stops the job with `error`, unless it is stopping for another reason already.
     pub fn fail(&self, error: Error) {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,6 +67,7 @@ pub(crate) struct Runtime {
     /// Times the epochs, on worker 0.
     pub watch: RefCell<Watch>,
     pub metrics: RefCell<Vec<Rc<Metrics>>>,
+    pub sources: RefCell<Vec<Rc<RefCell<SourceTime>>>>,
     names: RefCell<HashMap<usize, String>>,
     /// What waits for time: the ticker, and sources.
     sleepers: RefCell<Vec<Activator>>,
@@ -76,6 +85,18 @@ pub struct Metrics {
     pub late: Cell<u64>,
     /// Records refused.
     pub dead: Cell<u64>,
+    /// The oldest epoch the operator holds although its input is past it: it waits for answers, or for other sources.
+    pub(crate) holding: Cell<Option<Epoch>>,
+    /// Its place among the operators that count, from 1.
+    number: u32,
+}
+
+impl Metrics {
+    /// The oldest epoch that a raw operator holds although its input is past it, if any: for
+    /// [`Job::explain_time`](crate::Job::explain_time).
+    pub fn holds(&self, epoch: Option<Epoch>) {
+        self.holding.set(epoch);
+    }
 }
 
 /// Adds to a counter.
@@ -95,6 +116,7 @@ impl Runtime {
             live: Cell::new(false),
             watch: RefCell::default(),
             metrics: RefCell::default(),
+            sources: RefCell::default(),
             names: RefCell::default(),
             sleepers: RefCell::default(),
         })
@@ -113,9 +135,19 @@ impl Runtime {
     }
 
     pub fn metrics(&self, name: &str) -> Rc<Metrics> {
-        let metrics = Rc::new(Metrics { name: name.to_owned(), ..Metrics::default() });
+        let number = self.metrics.borrow().len() as u32 + 1;
+        let metrics = Rc::new(Metrics { name: name.to_owned(), number, ..Metrics::default() });
         self.metrics.borrow_mut().push(Rc::clone(&metrics));
         metrics
+    }
+
+    /// Runs an operator's own code, so that others can see who is at work.
+    pub fn inside<R>(&self, metrics: &Metrics, code: impl FnOnce() -> R) -> R {
+        let inside = &self.shared.inside[self.worker];
+        inside.store(metrics.number, Ordering::Relaxed);
+        let result = code();
+        inside.store(0, Ordering::Relaxed);
+        result
     }
 
     pub fn add_sleeper(&self, activator: Activator) {

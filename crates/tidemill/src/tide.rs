@@ -3,9 +3,11 @@
 //! Each partition says what it knows (a [`Mark`]) when that changes; every worker hears all marks
 //! and takes the minimum, so all workers hold the same watermark at the end of every epoch.
 
+use crate::explain_time::SourceTime;
 use crate::runtime::Runtime;
 use crate::time::{BEGINNING, END, Epoch, Millis};
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use timely::container::CapacityContainerBuilder;
@@ -55,11 +57,17 @@ pub(crate) fn tide<'s>(
     let (output, tides) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Tide>>>::from(output);
     let runtime = Rc::clone(runtime);
+    let silent = (BEGINNING, MarkState::Active, runtime.config.clock.now());
+    let watermark = if holds { BEGINNING } else { END };
+    let time = SourceTime { name: name.to_owned(), watermark, partitions: vec![silent; partitions.len()] };
+    let time = Rc::new(RefCell::new(time));
+    runtime.sources.borrow_mut().push(Rc::clone(&time));
 
     builder.build(move |capabilities| {
         drop(capabilities);
         let unknown = Mark { partition: 0, watermark: BEGINNING, state: MarkState::Active };
         let mut known: BTreeMap<u16, Mark> = partitions.iter().map(|&p| (p, unknown)).collect();
+        let first = partitions.first().copied().unwrap_or(0);
         let mut open: BTreeMap<Epoch, (Capability<Epoch>, Vec<Mark>)> = BTreeMap::new();
         let mut current = BEGINNING;
         let mut closed = None;
@@ -78,6 +86,8 @@ pub(crate) fn tide<'s>(
                 }
                 let (epoch, (cap, marks)) = entry.remove_entry();
                 for mark in marks {
+                    time.borrow_mut().partitions[usize::from(mark.partition - first)] =
+                        (mark.watermark, mark.state, runtime.config.clock.now());
                     known.insert(mark.partition, mark);
                 }
                 let done = known.values().all(|m| m.state == MarkState::Done);
@@ -88,6 +98,7 @@ pub(crate) fn tide<'s>(
                 if reached > current {
                     current = reached;
                     out.session(&cap).give(Tide { watermark: current });
+                    time.borrow_mut().watermark = current;
                 }
                 runtime.alignment.borrow_mut().moved(source, epoch, current, done);
             }

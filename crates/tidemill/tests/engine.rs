@@ -3,8 +3,9 @@
 
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tidemill::time::{END, seconds};
+use tidemill::time::{BEGINNING, END, seconds};
 use tidemill::*;
 
 /// Emits each event of a key with how many came before it in event time, and the key's last
@@ -283,6 +284,71 @@ impl Process for Silence {
     fn on_timer(&self, key: &u8, state: &mut Self::State, ctx: &mut Context<'_, Self::Out>) -> Result<(), Reject> {
         ctx.emit((*key, state.0, state.1));
         ctx.forget();
+        Ok(())
+    }
+}
+
+#[test]
+fn a_job_says_which_partition_and_which_operator_hold_its_time() {
+    let clock = ManualClock::at(1_000_000);
+    let (input, feeds) = Live::new(2, 100);
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let gate = Arc::new(Mutex::new(gate));
+    let (to_time, time) = std::sync::mpsc::channel();
+    let config = Config { clock: Clock::Manual(clock.clone()), ..Config::workers(2) };
+    let job = std::thread::spawn(move || {
+        execute(config, move |job| {
+            to_time.send(job.explain_time()).unwrap();
+            let events = job.source("payments", input.clone(), Timing::by(|e: &(Millis, u8)| e.0))?;
+            events.key_by(|e| e.1).process("gatekeeper", Gatekeeper(Arc::clone(&gate)))?.sink("out", Memory::new())
+        })
+    });
+    let time = time.recv().unwrap();
+    // The first partition is at 5,000, the second has said nothing.
+    feeds[0].send((5_000, 1)).unwrap();
+    let held = |report: &TimeReport| report.watermark_held_by.clone().map(|holder| (holder.name, holder.partition));
+    wait(&clock, || {
+        clock.advance(100);
+        let report = time.explain();
+        report
+            .is_some_and(|report| report.watermark == BEGINNING && held(&report) == Some(("payments".into(), Some(1))))
+    });
+    // Now the first one holds it, and the operator does not come back from the event it takes.
+    feeds[1].send((9_000, 1)).unwrap();
+    wait(&clock, || time.explain().is_some_and(|report| held(&report) == Some(("payments".into(), Some(0)))));
+    feeds[0].send((9_000, 1)).unwrap();
+    wait(&clock, || {
+        let holder = time.explain().and_then(|report| report.epoch_held_by);
+        holder.is_some_and(|holder| holder.name == "gatekeeper" && holder.worker.is_some())
+    });
+    let report = time.explain().unwrap();
+    assert!(report.epoch_held_by.as_ref().unwrap().since >= 1_000_000, "{report}");
+    assert!(report.to_string().contains("by `gatekeeper` on worker "), "{report}");
+    drop(go);
+    drop(feeds);
+    wait(&clock, || job.is_finished());
+    job.join().unwrap().unwrap();
+    assert_eq!(time.explain(), None);
+}
+
+/// Keeps its first event until the other end of the channel is gone.
+struct Gatekeeper(Arc<Mutex<std::sync::mpsc::Receiver<()>>>);
+
+impl Process for Gatekeeper {
+    type Key = u8;
+    type In = (Millis, u8);
+    type Out = (Millis, u8);
+    type State = ();
+
+    fn process(
+        &self,
+        _: &u8,
+        event: (Millis, u8),
+        _: &mut (),
+        ctx: &mut Context<'_, (Millis, u8)>,
+    ) -> Result<(), Reject> {
+        let _ = self.0.lock().unwrap().recv();
+        ctx.emit(event);
         Ok(())
     }
 }

@@ -151,6 +151,7 @@ impl<'s, D: Data + Ord + Hash> Infer<'s> for Collection<'s, D> {
                     give(&mut dead_out, &caps[1], &mut bad);
                     asked.pop_front();
                 }
+                metrics.holds(asked.front().map(|changes| *changes.caps[0].time()));
             }
         });
         // Only now: an operator that is begun and not built leaves a scope that cannot be.

@@ -88,6 +88,7 @@ impl<'s, T: Data> Infer<'s> for Stream<'s, T> {
                     give(&mut dead_out, &epoch.caps[1], &mut bad);
                     asked.pop_front();
                 }
+                metrics.holds(asked.front().map(|epoch| *epoch.caps[0].time()));
             }
         });
         // Only now: an operator that is begun and not built leaves a scope that cannot be.

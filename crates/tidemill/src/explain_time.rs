@@ -1,0 +1,230 @@
+//! Why is time stuck? Which source holds the watermark, and what holds the oldest epoch, and since when.
+//!
+//! Each worker writes down what it knows once a second; whoever asks reads it.
+
+use crate::clock::Clock;
+use crate::runtime::{Runtime, Shared};
+use crate::tide::MarkState;
+use crate::time::{BEGINNING, END, Epoch, Millis};
+use std::collections::BTreeMap;
+use std::fmt::{Display, Formatter};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What holds time back in a running job: see [`crate::Job::explain_time`]. Its text says it in two lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimeReport {
+    /// Wall time of this report, in milliseconds since 1970 UTC.
+    pub now: Millis,
+    /// The job's watermark, the least of its sources': [`BEGINNING`] where nothing is known, [`END`] when all have ended.
+    pub watermark: Millis,
+    /// The source that holds the watermark where it is.
+    pub watermark_held_by: Option<Holder>,
+    /// The latest epoch that has begun.
+    pub begun: Epoch,
+    /// The oldest epoch that is not done, if any is under way.
+    pub oldest: Option<Epoch>,
+    /// What holds that epoch: an operator that waits for answers or is at work, or a source that is waiting for others.
+    pub epoch_held_by: Option<Holder>,
+}
+
+/// What holds time back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The source's or operator's name in the graph.
+    pub name: String,
+    /// The source's partition, from 0.
+    pub partition: Option<usize>,
+    /// The worker that holds an epoch.
+    pub worker: Option<usize>,
+    /// Since when, by the wall clock, in milliseconds since 1970 UTC.
+    pub since: Millis,
+}
+
+impl Display for TimeReport {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        let ago = |since: Millis| format!("{:.1} s", self.now.saturating_sub(since).max(0) as f64 / 1000.0);
+        match (self.watermark, &self.watermark_held_by) {
+            (END, _) => writeln!(f, "watermark: the input has ended")?,
+            (at, Some(Holder { name, partition, since, .. })) => {
+                let place = partition.map_or(String::new(), |partition| format!(", partition {partition}"));
+                let at = if at == BEGINNING { "not known".to_owned() } else { format!("at {at} ms") };
+                writeln!(f, "watermark: {at}, held for {} by source `{name}`{place}", ago(*since))?;
+            }
+            (at, None) => writeln!(f, "watermark: at {at} ms")?,
+        }
+        match (self.oldest, &self.epoch_held_by) {
+            (None, _) => write!(f, "epochs: all {} are done", self.begun),
+            (Some(epoch), Some(Holder { name, worker, since, .. })) => {
+                let worker = worker.map_or(String::new(), |worker| format!(" on worker {worker}"));
+                write!(f, "epochs: {epoch} of {} is not done, held for {} by `{name}`{worker}", self.begun, ago(*since))
+            }
+            (Some(epoch), None) => write!(f, "epochs: {epoch} of {} is under way", self.begun),
+        }
+    }
+}
+
+/// Asks a running job what holds its time back; may be sent to any thread.
+#[derive(Clone)]
+pub struct TimeExplainer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) clock: Clock,
+}
+
+impl TimeExplainer {
+    /// What holds time back, as of a second ago at most. `None` before the job runs and after it has ended.
+    pub fn explain(&self) -> Option<TimeReport> {
+        let views = self.shared.views.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = views.get(&0)?;
+        let mut report = TimeReport {
+            now: self.clock.now(),
+            watermark: END,
+            watermark_held_by: None,
+            begun: self.shared.epochs.load(Ordering::Relaxed),
+            oldest: None,
+            epoch_held_by: None,
+        };
+        for source in first.sources.iter().filter(|source| source.watermark < END) {
+            if report.watermark_held_by.is_none() || source.watermark < report.watermark {
+                report.watermark = source.watermark;
+                report.watermark_held_by = source.held_by.clone();
+            }
+        }
+        let oldest = views.values().filter_map(|view| view.oldest).min();
+        report.oldest = oldest.filter(|oldest| *oldest <= report.begun);
+        if report.oldest.is_some() {
+            // Who is at work keeps everyone waiting; then come those who wait for answers themselves.
+            let inside = views.iter().filter_map(|(worker, view)| {
+                let operator = self.shared.inside[*worker].load(Ordering::Relaxed).checked_sub(1)?;
+                let name = view.names.get(operator as usize)?.clone();
+                // It has written nothing down since then.
+                Some(Holder { name, partition: None, worker: Some(*worker), since: view.at })
+            });
+            let holding = views.iter().flat_map(|(worker, view)| {
+                view.holding.iter().map(move |(name, epoch, since)| {
+                    (*epoch, Holder { name: name.clone(), partition: None, worker: Some(*worker), since: *since })
+                })
+            });
+            report.epoch_held_by = inside
+                .min_by_key(|holder| holder.since)
+                .or_else(|| holding.min_by_key(|(epoch, _)| *epoch).map(|(_, h)| h));
+        }
+        Some(report)
+    }
+}
+
+/// What each worker wrote down last.
+#[derive(Default)]
+pub(crate) struct Views(Mutex<BTreeMap<usize, View>>);
+
+/// What one worker knows.
+#[derive(Clone, Default)]
+struct View {
+    at: Millis,
+    sources: Vec<SourceView>,
+    oldest: Option<Epoch>,
+    /// Operators that hold an epoch although their input is past it: which, and since when.
+    holding: Vec<(String, Epoch, Millis)>,
+    /// The operators' names.
+    names: Vec<String>,
+}
+
+#[derive(Clone)]
+struct SourceView {
+    watermark: Millis,
+    held_by: Option<Holder>,
+}
+
+/// What a source said of its partitions, kept by each worker.
+pub(crate) struct SourceTime {
+    pub name: String,
+    pub watermark: Millis,
+    /// By partition from 0: watermark, state, and since when the worker has known both.
+    pub partitions: Vec<(Millis, MarkState, Millis)>,
+}
+
+impl SourceTime {
+    fn view(&self) -> SourceView {
+        let active = self.partitions.iter().enumerate().filter(|(_, (_, state, _))| *state == MarkState::Active);
+        let held_by = active.min_by_key(|(_, (watermark, ..))| *watermark).map(|(partition, (_, _, since))| Holder {
+            name: self.name.clone(),
+            partition: Some(partition),
+            worker: None,
+            since: *since,
+        });
+        SourceView { watermark: self.watermark, held_by }
+    }
+}
+
+/// Writes down what one worker knows, from time to time, and says in the log when time is stuck.
+pub(crate) struct Chronicle {
+    last: Option<Millis>,
+    view: View,
+    warned: Option<(Millis, Option<Epoch>)>,
+}
+
+/// In ms.
+const EVERY: Millis = 1_000;
+
+/// A line is logged when nothing has moved for so many ms.
+const STUCK: Millis = 10_000;
+
+impl Chronicle {
+    pub fn new() -> Self {
+        Chronicle { last: None, view: View::default(), warned: None }
+    }
+
+    pub fn write(&mut self, runtime: &Runtime) {
+        let now = runtime.config.clock.now();
+        // A clock set back must not end the chronicle.
+        if self.last.is_some_and(|last| (0..EVERY).contains(&now.saturating_sub(last))) {
+            return;
+        }
+        self.last = Some(now);
+        let metrics = runtime.metrics.borrow();
+        let before = std::mem::take(&mut self.view);
+        let since = |name: &str, epoch: Epoch| {
+            let known = before.holding.iter().find(|(other, held, _)| other == name && *held == epoch);
+            known.map_or(now, |(.., since)| *since)
+        };
+        let holding = metrics.iter().filter_map(|m| Some((m.name.clone(), m.holding.get()?))).map(|(name, epoch)| {
+            let since = since(&name, epoch);
+            (name, epoch, since)
+        });
+        self.view = View {
+            at: now,
+            sources: runtime.sources.borrow().iter().map(|source| source.borrow().view()).collect(),
+            oldest: runtime.probe.with_frontier(|frontier| frontier.first().copied()),
+            holding: holding.collect(),
+            names: metrics.iter().map(|m| m.name.clone()).collect(),
+        };
+        let mut views = runtime.shared.views.0.lock().unwrap_or_else(PoisonError::into_inner);
+        views.insert(runtime.worker, self.view.clone());
+        drop(views);
+        if runtime.worker == 0 {
+            self.warn(runtime);
+        }
+    }
+
+    fn warn(&mut self, runtime: &Runtime) {
+        let explainer = TimeExplainer { shared: Arc::clone(&runtime.shared), clock: runtime.config.clock.clone() };
+        let Some(report) = explainer.explain() else { return };
+        let stuck =
+            |holder: &Option<Holder>| holder.as_ref().is_some_and(|h| report.now.saturating_sub(h.since) >= STUCK);
+        let state = (report.watermark, report.oldest);
+        if (stuck(&report.watermark_held_by) || stuck(&report.epoch_held_by)) && self.warned != Some(state) {
+            self.warned = Some(state);
+            tracing::warn!("time is stuck\n{report}");
+        }
+    }
+}
+
+/// Nobody is told of a job that has ended.
+pub(crate) fn ended(shared: &Shared) {
+    shared.views.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}
+
+/// One number a worker: the operator it is inside, from 1, or 0.
+pub(crate) fn inside(workers: usize) -> Vec<AtomicU32> {
+    (0..workers).map(|_| AtomicU32::new(0)).collect()
+}
