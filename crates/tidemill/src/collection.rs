@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::hash::stable_hash;
 use crate::job::Job;
+use crate::plan::Node;
 use crate::record::{Data, Record, Seq};
 use crate::sink::{Sink, Update};
 use crate::stream::Stream;
@@ -26,18 +27,21 @@ pub struct Collection<'s, D: Clone + 'static> {
     inner: VecCollection<'s, Epoch, D, isize>,
     tide: StreamVec<'s, Epoch, Tide>,
     job: Job<'s>,
+    /// Its place in the job's plan.
+    node: usize,
 }
 
 impl<D: Clone + 'static> Clone for Collection<'_, D> {
     fn clone(&self) -> Self {
-        Collection { inner: self.inner.clone(), tide: self.tide.clone(), job: self.job.clone() }
+        Collection { inner: self.inner.clone(), tide: self.tide.clone(), job: self.job.clone(), node: self.node }
     }
 }
 
 impl<'s, D: differential_dataflow::Data> Collection<'s, D> {
     /// Takes a differential collection back into the graph, under the watermark of `beside`.
     pub fn from_inner<U: Clone + 'static>(inner: VecCollection<'s, Epoch, D, isize>, beside: &Stream<'s, U>) -> Self {
-        Collection { inner, tide: beside.tide(), job: beside.job().clone() }
+        let node = beside.job().note(Node::new("raw", None, &[beside.node()]));
+        Self::new(inner, beside.tide(), beside.job().clone(), node)
     }
 
     /// The differential collection underneath.
@@ -55,22 +59,40 @@ impl<'s, D: differential_dataflow::Data> Collection<'s, D> {
         &self.job
     }
 
+    pub(crate) fn new(
+        inner: VecCollection<'s, Epoch, D, isize>,
+        tide: StreamVec<'s, Epoch, Tide>,
+        job: Job<'s>,
+        node: usize,
+    ) -> Self {
+        Collection { inner, tide, job, node }
+    }
+
+    fn derive<E: differential_dataflow::Data>(
+        self,
+        kind: &str,
+        f: impl FnOnce(VecCollection<'s, Epoch, D, isize>) -> VecCollection<'s, Epoch, E, isize>,
+    ) -> Collection<'s, E> {
+        let node = self.job.note(Node::new(kind, None, &[self.node]));
+        Collection { inner: f(self.inner), tide: self.tide, job: self.job, node }
+    }
+
     /// Derives another collection by any of differential's operators.
     pub fn then<E: differential_dataflow::Data>(
         self,
         f: impl FnOnce(VecCollection<'s, Epoch, D, isize>) -> VecCollection<'s, Epoch, E, isize>,
     ) -> Collection<'s, E> {
-        Collection { inner: f(self.inner), tide: self.tide, job: self.job }
+        self.derive("derive", f)
     }
 
     /// Each row, changed by `f`.
     pub fn map<E: differential_dataflow::Data>(self, f: impl FnMut(D) -> E + 'static) -> Collection<'s, E> {
-        self.then(|inner| inner.map(f))
+        self.derive("map", |inner| inner.map(f))
     }
 
     /// The rows that `keep` says yes to.
     pub fn filter(self, keep: impl FnMut(&D) -> bool + 'static) -> Collection<'s, D> {
-        self.then(|inner| inner.filter(keep))
+        self.derive("filter", |inner| inner.filter(keep))
     }
 
     /// Every row that `f` makes of each.
@@ -78,18 +100,19 @@ impl<'s, D: differential_dataflow::Data> Collection<'s, D> {
         self,
         f: impl FnMut(D) -> I + 'static,
     ) -> Collection<'s, E> {
-        self.then(|inner| inner.flat_map(f))
+        self.derive("flat_map", |inner| inner.flat_map(f))
     }
 
     /// Looks at each change as it passes.
     pub fn inspect(self, f: impl FnMut(&(D, Epoch, isize)) + 'static) -> Collection<'s, D> {
-        self.then(|inner| inner.inspect(f))
+        self.derive("inspect", |inner| inner.inspect(f))
     }
 
     /// The rows of both.
     pub fn union(self, other: Collection<'s, D>) -> Collection<'s, D> {
         let tide = crate::tide::least(self.tide, other.tide);
-        Collection { inner: self.inner.concat(other.inner), tide, job: self.job }
+        let node = self.job.note(Node::new("union", None, &[self.node, other.node]));
+        Self::new(self.inner.concat(other.inner), tide, self.job, node)
     }
 
     /// The changes, as events: what became true (`diff > 0`) or ceased to be (`diff < 0`), at the
@@ -129,7 +152,8 @@ impl<'s, D: differential_dataflow::Data> Collection<'s, D> {
                 }
             }
         });
-        Stream::new(changes, self.tide, self.job)
+        let node = self.job.note(Node::new("changes", None, &[self.node]));
+        Stream::new(changes, self.tide, self.job, node)
     }
 
     /// Writes every change to `sink`: those of an epoch consolidated, retractions first, by row.
@@ -138,6 +162,7 @@ impl<'s, D: differential_dataflow::Data> Collection<'s, D> {
         D: ExchangeData,
     {
         self.job.claim(name)?;
+        self.job.note(Node::new("sink", Some(name), &[self.node]));
         let changes = self.inner.inner;
         let updates = Gather { sink, rows: Vec::new() };
         let order = |rows: &mut Vec<(D, Epoch, isize)>| {

@@ -4,6 +4,7 @@ use crate::alignment::LAG;
 use crate::error::Error;
 use crate::job::Job;
 use crate::kernel::chunk;
+use crate::plan::Node;
 use crate::record::{Record, Seq};
 use crate::runtime::{Metrics, Runtime, count};
 use crate::source::{Batch, ReadStatus, Reader, Source, SourceError, Timing};
@@ -119,7 +120,8 @@ where
     });
     job.add_dead_letters(dead);
     let tides = tide(marks, ids, holds, index, name, runtime);
-    Ok(Stream::new(records, tides, job.clone()))
+    let node = job.note(Node::new("source", Some(name), &[]));
+    Ok(Stream::new(records, tides, job.clone(), node))
 }
 
 struct Partition<R: Reader> {

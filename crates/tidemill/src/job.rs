@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::explain_time::TimeExplainer;
 use crate::ingest::ingest;
+use crate::plan::{Node, Plan};
 use crate::record::{DeadLetter, Record};
 use crate::runtime::{Metrics, Runtime, Shared};
 use crate::sink::{LogDeadLetters, Sink};
@@ -120,6 +121,29 @@ impl<'s> Job<'s> {
         TimeExplainer { shared: Arc::clone(&runtime.shared), clock: runtime.config.clock.clone() }
     }
 
+    /// The graph as it has been built so far: operators, keys, states, and which rows are maintained; as text, in
+    /// Graphviz's and in Mermaid's language. It is the same on every worker. What raw operators and closures connect by
+    /// themselves ([`Stream::inner`], another collection inside [`crate::Collection::then`]) is not in it.
+    ///
+    /// ```
+    /// # use tidemill::{Config, Events, Memory, Timing, execute};
+    /// execute(Config::workers(1), |job| {
+    ///     let sales = job.source("sales", Events::new(vec![(0, 250), (1, 990)]), Timing::by(|sale: &(i64, i64)| sale.0))?;
+    ///     sales.filter(|sale| sale.1 > 500).sink("large sales", Memory::new())?;
+    ///     assert_eq!(job.explain().to_string(), "  0  sales: source\n  1  filter  of 0\n  2  large sales: sink  of 1\n");
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), tidemill::Error>(())
+    /// ```
+    pub fn explain(&self) -> Plan {
+        self.0.runtime.plan.borrow().clone()
+    }
+
+    /// Notes an operator for [`Job::explain`].
+    pub(crate) fn note(&self, node: Node) -> usize {
+        self.0.runtime.plan.borrow_mut().add(node)
+    }
+
     /// Counters of an operator for the job's report, under this name.
     pub fn metrics(&self, name: &str) -> Rc<Metrics> {
         self.0.runtime.metrics(name)
@@ -173,14 +197,15 @@ impl<'s> Job<'s> {
         let handle = self.0.on_dead.borrow_mut().take();
         let letters = self.0.scope.concatenate(self.0.dead.take());
         let nothing: StreamVec<'s, Epoch, Tide> = None::<Tide>.to_stream(self.0.scope);
-        let letters = Stream::new(letters, nothing, self.clone());
+        let node = self.note(Node::new("dead letters", None, &[]));
+        let letters = Stream::new(letters, nothing, self.clone(), node);
         match handle {
             // Operators that handle dead letters may refuse some of them in turn: those are logged.
             Some(handle) => {
                 handle(letters)?;
                 let again = self.0.scope.concatenate(self.0.dead.take());
                 let nothing: StreamVec<'s, Epoch, Tide> = None::<Tide>.to_stream(self.0.scope);
-                Stream::new(again, nothing, self.clone())
+                Stream::new(again, nothing, self.clone(), node)
                     .sink("(dead letters of dead letters)", LogDeadLetters::default())
             }
             None => letters.sink("(dead letters)", LogDeadLetters::default()),

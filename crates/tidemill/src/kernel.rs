@@ -68,6 +68,24 @@ pub trait Kernel: 'static {
     /// What it emits: [`Record`]s for a stream, `(row, epoch, diff)` for a collection.
     type Out: Clone + 'static;
 
+    /// What it is, in [`Job::explain`](crate::Job::explain): the type's name, in lower case, unless said otherwise.
+    fn kind() -> String
+    where
+        Self: Sized,
+    {
+        let name = crate::plan::type_name::<Self>();
+        let name = name.split('<').next().unwrap_or_default();
+        name.strip_suffix("Kernel").unwrap_or(name).to_lowercase()
+    }
+
+    /// The type of a key's state, in [`Job::explain`](crate::Job::explain).
+    fn state() -> Option<String>
+    where
+        Self: Sized,
+    {
+        None
+    }
+
     /// The order in which it needs its input.
     fn order(&self) -> Order;
 

@@ -1,6 +1,7 @@
 //! `Maintain`: events in, rows that are true now out.
 
 use crate::kernel::{Closing, Emit, Kernel, Order, StateError};
+use crate::plan::type_name;
 use crate::record::{Data, Record};
 use crate::state::{State, by_group, from_group};
 use crate::stream::Key;
@@ -68,6 +69,14 @@ impl<M: Maintain, F: Fn(&M::In) -> M::Key> MaintainKernel<M, F> {
 impl<M: Maintain, F: Fn(&M::In) -> M::Key + 'static> Kernel for MaintainKernel<M, F> {
     type In = M::In;
     type Out = Rows<M>;
+
+    fn kind() -> String {
+        format!("maintain {}", type_name::<M>())
+    }
+
+    fn state() -> Option<String> {
+        Some(type_name::<M::State>())
+    }
 
     fn order(&self) -> Order {
         M::ORDER

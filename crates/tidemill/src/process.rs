@@ -3,6 +3,7 @@
 use crate::error::Reject;
 use crate::hash::stable_hash;
 use crate::kernel::{Closing, Emit, Kernel, Order, StateError};
+use crate::plan::type_name;
 use crate::record::{Data, DeadLetter, Record, Seq};
 use crate::state::{State, by_group, from_group};
 use crate::stream::Key;
@@ -246,6 +247,14 @@ const TIMER: u16 = u16::MAX - 2;
 impl<P: Process, F: Fn(&P::In) -> P::Key + 'static> Kernel for ProcessKernel<P, F> {
     type In = P::In;
     type Out = Record<P::Out>;
+
+    fn kind() -> String {
+        format!("process {}", type_name::<P>())
+    }
+
+    fn state() -> Option<String> {
+        Some(type_name::<P::State>())
+    }
 
     fn order(&self) -> Order {
         P::ORDER

@@ -1,5 +1,6 @@
 //! Processing time: the moment at which the engine takes an event in, for a stream's event time.
 
+use crate::plan::Node;
 use crate::record::Record;
 use crate::stream::Stream;
 use crate::ticker::Tick;
@@ -19,11 +20,12 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
     /// ticks of a live job). All workers see the same times; another run sees others, unless its clock is the same.
     pub fn in_processing_time(self) -> Stream<'s, T> {
         let job = self.job().clone();
+        let node = job.note(Node::new("in processing time", None, &[self.node()]));
         let (inner, tide) = self.parts();
         let stamped = stamp(inner, job.ticks());
         job.runtime().name_operator(stamped.1, "processing time");
         let tide = clock(tide, job.ticks());
-        Stream::new(stamped.0, tide, job)
+        Stream::new(stamped.0, tide, job, node)
     }
 }
 

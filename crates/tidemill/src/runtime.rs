@@ -4,6 +4,7 @@ use crate::alignment::Alignment;
 use crate::config::Config;
 use crate::error::Error;
 use crate::explain_time::{SourceTime, Views, inside};
+use crate::plan::Plan;
 use crate::report::{Latency, OperatorReport};
 use crate::time::Epoch;
 use crate::watch::Watch;
@@ -68,6 +69,7 @@ pub(crate) struct Runtime {
     pub watch: RefCell<Watch>,
     pub metrics: RefCell<Vec<Rc<Metrics>>>,
     pub sources: RefCell<Vec<Rc<RefCell<SourceTime>>>>,
+    pub plan: RefCell<Plan>,
     names: RefCell<HashMap<usize, String>>,
     /// What waits for time: the ticker, and sources.
     sleepers: RefCell<Vec<Activator>>,
@@ -117,6 +119,7 @@ impl Runtime {
             watch: RefCell::default(),
             metrics: RefCell::default(),
             sources: RefCell::default(),
+            plan: RefCell::default(),
             names: RefCell::default(),
             sleepers: RefCell::default(),
         })

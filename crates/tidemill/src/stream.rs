@@ -6,6 +6,7 @@ use crate::hash::{group_of, owner_of, stable_hash};
 use crate::job::Job;
 use crate::kernel::{Kernel, Machine, operate};
 use crate::maintain::{Maintain, MaintainKernel};
+use crate::plan::{Node, type_name};
 use crate::process::{Process, ProcessKernel};
 use crate::record::{Data, DeadLetter, Record};
 use crate::sink::Sink;
@@ -37,23 +38,31 @@ pub struct Stream<'s, T: 'static> {
     inner: StreamVec<'s, Epoch, Record<T>>,
     tide: StreamVec<'s, Epoch, Tide>,
     job: Job<'s>,
+    /// Its place in the job's plan.
+    node: usize,
 }
 
 impl<T: Clone + 'static> Clone for Stream<'_, T> {
     fn clone(&self) -> Self {
-        Stream { inner: self.inner.clone(), tide: self.tide.clone(), job: self.job.clone() }
+        Stream { inner: self.inner.clone(), tide: self.tide.clone(), job: self.job.clone(), node: self.node }
     }
 }
 
 impl<'s, T: Clone + 'static> Stream<'s, T> {
-    pub(crate) fn new(inner: StreamVec<'s, Epoch, Record<T>>, tide: StreamVec<'s, Epoch, Tide>, job: Job<'s>) -> Self {
-        Stream { inner, tide, job }
+    pub(crate) fn new(
+        inner: StreamVec<'s, Epoch, Record<T>>,
+        tide: StreamVec<'s, Epoch, Tide>,
+        job: Job<'s>,
+        node: usize,
+    ) -> Self {
+        Stream { inner, tide, job, node }
     }
 
     /// Takes a timely stream back into the graph, under the watermark of `beside`. Whoever made
     /// it must not have moved records to later epochs than `beside`'s watermark allows for.
     pub fn from_inner<U: Clone + 'static>(inner: StreamVec<'s, Epoch, Record<T>>, beside: &Stream<'s, U>) -> Self {
-        Stream { inner, tide: beside.tide.clone(), job: beside.job.clone() }
+        let node = beside.job.note(Node::new("raw", None, &[beside.node]));
+        Stream { inner, tide: beside.tide.clone(), job: beside.job.clone(), node }
     }
 
     /// The timely stream underneath.
@@ -71,13 +80,37 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
         &self.job
     }
 
+    /// Its place in the job's plan.
+    pub(crate) fn node(&self) -> usize {
+        self.node
+    }
+
+    /// Names the raw operator that made this stream, in [`Job::explain`]: what it is called, and what it does.
+    pub fn named(self, name: &str, kind: &str) -> Self {
+        if let Some(node) = self.job.runtime().plan.borrow_mut().node(self.node) {
+            (node.name, node.kind) = (Some(name.to_owned()), kind.to_owned());
+        }
+        self
+    }
+
     pub(crate) fn parts(self) -> (StreamVec<'s, Epoch, Record<T>>, StreamVec<'s, Epoch, Tide>) {
         (self.inner, self.tide)
     }
 
-    /// Runs `logic` over each container, without regard to epochs.
+    /// Runs `logic` over each container, without regard to epochs, as an operator of its own.
     fn stateless<U: Clone + 'static>(
         self,
+        kind: &str,
+        logic: impl FnMut(&mut Vec<Record<T>>, &mut Vec<Record<U>>) + 'static,
+    ) -> Stream<'s, U> {
+        let node = self.job.note(Node::new(kind, None, &[self.node]));
+        self.part_of(node, kind, logic)
+    }
+
+    /// Runs `logic` over each container, as a part of the operator at `node` of the plan.
+    fn part_of<U: Clone + 'static>(
+        self,
+        node: usize,
         name: &str,
         mut logic: impl FnMut(&mut Vec<Record<T>>, &mut Vec<Record<U>>) + 'static,
     ) -> Stream<'s, U> {
@@ -104,7 +137,7 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
                 });
             }
         });
-        Stream { inner, tide: self.tide, job: self.job }
+        Stream { inner, tide: self.tide, job: self.job, node }
     }
 
     /// Each event, changed by `f`; time and place stay.
@@ -154,27 +187,29 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
     {
         self.job.claim(name)?;
         let operator = name.to_owned();
-        let tried = self.stateless(name, move |batch, out| {
+        let node = self.job.note(Node::new("try_map", Some(name), &[self.node]));
+        let tried = self.part_of(node, name, move |batch, out| {
             out.extend(batch.drain(..).map(|record| {
                 let tried = f(&record.value);
                 let tried = tried.map_err(|Reject(reason)| DeadLetter::of(&operator, &record.value, reason));
                 record.with(tried)
             }));
         });
-        let dead = tried.clone().stateless(name, |batch, out| {
+        let dead = tried.clone().part_of(node, name, |batch, out| {
             out.extend(
                 batch.drain(..).filter_map(|r| Some(Record { time: r.time, seq: r.seq, value: r.value.err()? })),
             );
         });
         tried.job.add_dead_letters(dead.inner);
-        Ok(tried.stateless(name, |batch, out| {
+        Ok(tried.part_of(node, name, |batch, out| {
             out.extend(batch.drain(..).filter_map(|r| Some(Record { time: r.time, seq: r.seq, value: r.value.ok()? })));
         }))
     }
 
     /// The events of both. The watermark is the lesser of the two.
     pub fn union(self, other: Stream<'s, T>) -> Stream<'s, T> {
-        Stream { inner: self.inner.concat(other.inner), tide: least(self.tide, other.tide), job: self.job }
+        let node = self.job.note(Node::new("union", None, &[self.node, other.node]));
+        Stream { inner: self.inner.concat(other.inner), tide: least(self.tide, other.tide), job: self.job, node }
     }
 
     /// The same events under a watermark that is `by` ms behind: for operators that emit events up to so much older than
@@ -183,7 +218,7 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
         let behind = move |tide: Tide| Tide {
             watermark: if tide.watermark == END { END } else { tide.watermark.saturating_sub(by.max(0)) },
         };
-        Stream { inner: self.inner, tide: self.tide.map(behind), job: self.job }
+        Stream { inner: self.inner, tide: self.tide.map(behind), job: self.job, node: self.node }
     }
 
     /// The events that `test` says yes to, and the others.
@@ -203,6 +238,7 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
         T: Data,
     {
         self.job.claim(name)?;
+        self.job.note(Node::new("sink", Some(name), &[self.node]));
         let order = |items: &mut Vec<Record<T>>| items.sort_by_key(|r| (r.time, r.seq));
         crate::drain::drain(&self.job, name, self.inner, order, sink);
         Ok(())
@@ -278,8 +314,8 @@ where
         N: Kernel<In = T, Out = Record<U>>,
     {
         let (job, tide) = (self.stream.job.clone(), self.stream.tide.clone());
-        let (out, late) = self.run(name, kernel)?;
-        Ok((Stream::new(out, tide.clone(), job.clone()), Stream::new(late, tide, job)))
+        let (out, late, node) = self.run(name, kernel)?;
+        Ok((Stream::new(out, tide.clone(), job.clone(), node), Stream::new(late, tide, job, node)))
     }
 
     /// Runs a [`Kernel`] that maintains rows. The stream holds what came too late.
@@ -289,21 +325,29 @@ where
         N: Kernel<In = T, Out = (R, Epoch, isize)>,
     {
         let (job, tide) = (self.stream.job.clone(), self.stream.tide.clone());
-        let (out, late) = self.run(name, kernel)?;
-        let late = Stream::new(late, tide, job);
-        Ok((Collection::from_inner(differential_dataflow::VecCollection::new(out), &late), late))
+        let (out, late, node) = self.run(name, kernel)?;
+        if let Some(node) = job.runtime().plan.borrow_mut().node(node) {
+            node.rows = Some(type_name::<R>());
+        }
+        let rows = differential_dataflow::VecCollection::new(out);
+        let rows = Collection::new(rows, tide.clone(), job.clone(), node);
+        Ok((rows, Stream::new(late, tide, job, node)))
     }
 
     fn run<N: Kernel<In = T>>(
         self,
         name: &str,
         kernel: N,
-    ) -> Result<(StreamVec<'s, Epoch, N::Out>, StreamVec<'s, Epoch, Record<T>>), Error> {
+    ) -> Result<(StreamVec<'s, Epoch, N::Out>, StreamVec<'s, Epoch, Record<T>>, usize), Error> {
         self.stream.job.claim(name)?;
+        let mut node = Node::new(&N::kind(), Some(name), &[self.stream.node]);
+        (node.key, node.state) = (Some(type_name::<K>()), N::state());
+        let node = self.stream.job.note(node);
         let peers = self.stream.job.runtime().peers;
         let (key, route) = (self.key.clone(), self.key);
         let machine = Machine::new(kernel, move |event| group_of(stable_hash(&key(event))));
         let owner = move |event: &T| owner_of(group_of(stable_hash(&route(event))), peers) as u64;
-        Ok(operate(self.stream, name, owner, machine))
+        let (out, late) = operate(self.stream, name, owner, machine);
+        Ok((out, late, node))
     }
 }

@@ -354,6 +354,46 @@ impl Process for Gatekeeper {
 }
 
 #[test]
+fn a_graph_can_be_looked_at() {
+    let plans = Arc::new(Mutex::new(Vec::new()));
+    let to_plans = Arc::clone(&plans);
+    execute(Config::workers(2), move |job| {
+        let timing = || Timing::by(|e: &(Millis, u8)| e.0);
+        let one = job.source("one", Events::new(vec![(1, 1)]), timing())?;
+        let both = one.union(job.source("\"two\"", Events::new(vec![(2, 2)]), timing())?.map(|e| e));
+        both.clone().key_by(|e| e.1).process("sessions", Sessions)?.sink("out", Memory::new())?;
+        both.key_by(|e| e.1).maintain("counts", Total)?.filter(|row| row.1 > 1).sink("rows out", Memory::new())?;
+        to_plans.lock().unwrap().push(job.explain());
+        Ok(())
+    })
+    .unwrap();
+    let plans = plans.lock().unwrap();
+    assert_eq!(plans[0], plans[1], "the same on every worker");
+    let text = "  0  one: source
+  1  \"two\": source
+  2  map  of 1
+  3  union  of 0, 2
+  4  sessions: process Sessions  of 3  (by u8, state (u32, Option<i64>))
+  5  out: sink  of 4
+  6  counts: maintain Total  of 3  (by u8, state i64, rows (u8, i64))
+  7  filter  of 6
+  8  rows out: sink  of 7
+";
+    assert_eq!(plans[0].to_string(), text);
+    let graphviz = plans[0].graphviz();
+    assert!(
+        graphviz.starts_with("digraph job {") && graphviz.contains("n1 [label=\"&quot;two&quot;: source\""),
+        "{graphviz}"
+    );
+    let mermaid = plans[0].mermaid();
+    assert!(
+        mermaid.contains("    n6[[\"counts: maintain Total<br/>by u8<br/>state i64<br/>rows (u8, i64)\"]]"),
+        "{mermaid}"
+    );
+    assert_eq!(mermaid.matches(" --> ").count(), 8);
+}
+
+#[test]
 fn a_punctuated_source_says_itself_how_far_it_is() {
     // Time, key, and sometimes a watermark.
     let event = |time, watermark| (time, 1u8, watermark);

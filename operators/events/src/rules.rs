@@ -112,7 +112,7 @@ impl<'s, T: Data> WithRules<'s, T> for Stream<'s, T> {
                 }
             }
         });
-        Ok(Stream::from_inner(judged, &self))
+        Ok(Stream::from_inner(judged, &self).named(name, "rules"))
     }
 }
 

@@ -94,6 +94,6 @@ impl<'s, T: Data> Infer<'s> for Stream<'s, T> {
         // Only now: an operator that is begun and not built leaves a scope that cannot be.
         job.name_operator(name, info.global_id)?;
         job.add_dead_letters(dead);
-        Ok(Stream::from_inner(job.wait_for(scored), &self))
+        Ok(Stream::from_inner(job.wait_for(scored), &self).named(name, "infer"))
     }
 }
