@@ -1,9 +1,9 @@
 //! The one place wall time is read.
 
 use crate::time::Millis;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Where a job reads wall time: the machine, or a test.
 #[derive(Clone, Debug, Default)]
@@ -24,9 +24,19 @@ impl Clock {
         }
     }
 
+    /// Milliseconds since some moment of this process, whatever becomes of the wall clock: for timeouts. A manual clock
+    /// is its own.
+    pub fn steady(&self) -> Millis {
+        static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        match self {
+            Clock::System => BEGAN.elapsed().as_millis() as Millis,
+            Clock::Manual(_) => self.now(),
+        }
+    }
+
     /// How long to wait, at most, before looking again for a moment `wait` ms ahead. A manual
     /// clock can move at any instant, so it is looked at often.
-    pub(crate) fn patience(&self, wait: Millis) -> Duration {
+    pub fn patience(&self, wait: Millis) -> Duration {
         match self {
             Clock::System => Duration::from_millis(wait.max(0) as u64),
             Clock::Manual(_) => Duration::from_millis(1),

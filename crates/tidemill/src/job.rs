@@ -1,5 +1,6 @@
 //! The graph under construction.
 
+use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::explain_time::TimeExplainer;
 use crate::ingest::ingest;
@@ -142,6 +143,12 @@ impl<'s> Job<'s> {
     /// Notes an operator for [`Job::explain`].
     pub(crate) fn note(&self, node: Node) -> usize {
         self.0.runtime.plan.borrow_mut().add(node)
+    }
+
+    /// Where the job reads time. What an operator reads here is not the same in another run, so it may decide when
+    /// something is done, and what is done only in ways a test can drive.
+    pub fn clock(&self) -> Clock {
+        self.0.runtime.config.clock.clone()
     }
 
     /// Counters of an operator for the job's report, under this name.

@@ -1,0 +1,195 @@
+//! `enrich`: each event goes on with what a service says of it.
+
+use crate::callers::{Answer, Callers};
+use crate::calls::{Calls, Failure, Otherwise};
+use crate::pending::{Event, Pending};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use tidemill::timely::container::CapacityContainerBuilder;
+use tidemill::timely::dataflow::channels::pact::Pipeline;
+use tidemill::timely::dataflow::operators::Capability;
+use tidemill::timely::dataflow::operators::generic::OutputBuilder;
+use tidemill::timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use tidemill::timely::scheduling::Activator;
+use tidemill::{Data, DeadLetter, Epoch, Error, Metrics, Record, Result, Stream, count};
+
+/// Streams about whose events a service can be asked.
+pub trait Enrich<'s, T: Data>: Sized {
+    /// Makes `calls` about each event, on the worker where it is; the answer goes on at the event's own time. An event
+    /// whose call fails for good goes to the dead letters, unless the calls say otherwise.
+    ///
+    /// State: none. What is under way is called again after a restart.
+    ///
+    /// Fails if the name is taken, the settings make no sense, or no client can be had. A call that panics stops the job.
+    fn enrich<U: Data, C: 'static>(self, name: &str, calls: Calls<T, U, C>) -> Result<Stream<'s, U>>;
+}
+
+/// An epoch with events that have no answer, or whose answers wait for those before them.
+struct Open<U> {
+    caps: [Capability<Epoch>; 2],
+    /// How many have no answer.
+    left: usize,
+    answers: Vec<Record<U>>,
+    dead: Vec<Record<DeadLetter>>,
+}
+
+/// Where answers go.
+struct Desk<T, U> {
+    name: String,
+    otherwise: Option<Box<Otherwise<T, U>>>,
+    metrics: Rc<Metrics>,
+    open: BTreeMap<Epoch, Open<U>>,
+}
+
+impl<T: Data, U: Data> Desk<T, U> {
+    /// What an event gets in the end.
+    fn answer(&mut self, Event { epoch, record, tries, .. }: Event<T>, answer: Result<U, Failure>) {
+        let Some(open) = self.open.get_mut(&epoch) else { return };
+        open.left -= 1;
+        let instead =
+            |failure: Failure| self.otherwise.as_ref().and_then(|f| f(&record.value, &failure)).ok_or(failure);
+        match answer.or_else(instead) {
+            Ok(value) => open.answers.push(record.with(value)),
+            Err(failure) => {
+                let reason = if tries > 1 { format!("{failure}, after {tries} tries") } else { failure.to_string() };
+                open.dead.push(record.with(DeadLetter::of(&self.name, &record.value, reason)));
+            }
+        }
+    }
+
+    /// Gives what may go on now: of ordered calls whole epochs in turn, else whatever there is.
+    fn give(
+        &mut self,
+        ordered: bool,
+        closed: impl Fn(&Epoch) -> bool,
+        answers: &mut Out<Record<U>>,
+        dead: &mut Out<Record<DeadLetter>>,
+    ) {
+        let mut held = false;
+        self.open.retain(|epoch, open| {
+            let done = closed(epoch) && open.left == 0;
+            held |= ordered && !done;
+            if !held {
+                open.answers.sort_by_key(|record| (record.time, record.seq));
+                count(&self.metrics.given, open.answers.len());
+                count(&self.metrics.dead, open.dead.len());
+                give(answers, &open.caps[0], &mut open.answers);
+                give(dead, &open.caps[1], &mut open.dead);
+            }
+            held || !done
+        });
+        self.metrics.holds(self.open.keys().next().filter(|epoch| closed(epoch)).copied());
+    }
+}
+
+type Out<D> = OutputBuilder<Epoch, CapacityContainerBuilder<Vec<D>>>;
+
+fn give<D: Clone + 'static>(out: &mut Out<D>, cap: &Capability<Epoch>, items: &mut Vec<D>) {
+    if !items.is_empty() {
+        out.activate().session(cap).give_iterator(items.drain(..));
+    }
+}
+
+/// Has the operator scheduled in a while, by one timer at a time.
+struct Alarm {
+    activator: Activator,
+    set: Option<Instant>,
+}
+
+impl Alarm {
+    fn set(&mut self, wait: Duration) {
+        let now = Instant::now();
+        let at = now + wait;
+        if self.set.is_none_or(|set| set <= now || at < set) {
+            self.activator.activate_after(wait);
+            self.set = Some(at);
+        }
+    }
+}
+
+impl<'s, T: Data> Enrich<'s, T> for Stream<'s, T> {
+    fn enrich<U: Data, C: 'static>(self, name: &str, calls: Calls<T, U, C>) -> Result<Stream<'s, U>> {
+        calls.check(name)?;
+        let job = self.job().clone();
+        let Calls { connect, call, otherwise, threads, timeout, retries, backoff, ordered } = calls;
+        let mut callers = Callers::start((connect, call), threads, name).map_err(|reason| Error::Operator {
+            operator: name.to_owned(),
+            reason: format!("no client can be had: {reason}; nothing was read: see to the service and start again"),
+        })?;
+
+        let mut builder = OperatorBuilder::new(name.to_owned(), job.scope());
+        let info = builder.operator_info();
+        callers.wake_by(job.scope().worker().sync_activator_for(info.address.to_vec()));
+        let mut alarm = Alarm { activator: job.scope().activator_for(info.address), set: None };
+        let (clock, stopper, metrics) = (job.clock(), job.stopper(name), job.metrics(name));
+        let mut input = builder.new_input(self.inner(), Pipeline);
+        let (out, answered) = builder.new_output();
+        let (dead, deads) = builder.new_output();
+        let (mut out, mut dead): (Out<Record<U>>, Out<Record<DeadLetter>>) = (Out::from(out), Out::from(dead));
+        let mut desk = Desk { name: name.to_owned(), otherwise, metrics, open: BTreeMap::new() };
+        let mut pending = Pending::new(timeout, (retries, backoff));
+
+        builder.build(move |capabilities| {
+            drop(capabilities);
+            move |frontiers| {
+                input.for_each_stamp(|cap, batches| {
+                    let Some(&epoch) = cap.least() else { return };
+                    let open = desk.open.entry(epoch).or_insert_with(|| Open {
+                        caps: [cap.delayed(&epoch, 0), cap.delayed(&epoch, 1)],
+                        left: 0,
+                        answers: Vec::new(),
+                        dead: Vec::new(),
+                    });
+                    for record in batches.flat_map(|batch| batch.drain(..)) {
+                        open.left += 1;
+                        count(&desk.metrics.taken, 1);
+                        pending.add(epoch, record);
+                    }
+                });
+                let now = clock.steady();
+                for Answer { call, outcome } in callers.answers() {
+                    match outcome {
+                        Ok(Ok(answer)) => {
+                            if let Some(event) = pending.answered(call) {
+                                desk.answer(event, Ok(answer));
+                            }
+                        }
+                        Ok(Err(failure)) => {
+                            if let Some(event) = pending.failed(call, &failure, now) {
+                                desk.answer(event, Err(failure));
+                            }
+                        }
+                        Err(panic) => stopper.stop(format!("a call panicked: {panic}")),
+                    }
+                }
+                while let Some(call) = pending.out_of_time(now) {
+                    let failure = Failure::Timeout(timeout);
+                    if let Err(reason) = callers.give_up(call) {
+                        stopper.stop(reason);
+                    }
+                    if let Some(event) = pending.failed(call, &failure, now) {
+                        desk.answer(event, Err(failure));
+                    }
+                }
+                pending.wake(now);
+                while callers.free()
+                    && let Some((number, event)) = pending.call(now)
+                {
+                    if let Err(reason) = callers.make(number, event.clone()) {
+                        stopper.stop(reason);
+                    }
+                }
+                let closed = |epoch: &Epoch| !frontiers[0].less_equal(epoch);
+                desk.give(ordered, closed, &mut out, &mut dead);
+                if let Some(due) = pending.due() {
+                    alarm.set(clock.patience(due - now));
+                }
+            }
+        });
+        // Only now: an operator that is begun and not built leaves a scope that cannot be.
+        job.name_operator(name, info.global_id)?;
+        job.add_dead_letters(deads);
+        Ok(Stream::from_inner(job.wait_for(answered), &self).named(name, "enrich"))
+    }
+}
