@@ -94,6 +94,30 @@ fn a_panic_ends_it_with_the_operators_name_and_a_code() {
 }
 
 #[test]
+fn its_graph_can_be_looked_at_without_running_it() {
+    let explain = |drawing| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_totals"));
+        // Standard input stays open: nobody waits for it.
+        program.args(["--workers", "2", "--explain", drawing]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = program.spawn().unwrap();
+        let stdin = child.stdin.take();
+        let output = child.wait_with_output().unwrap();
+        drop(stdin);
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = "  0  entries: source
+  1  totals: process Totals  of 0  (by String, state i64)
+  2  out: sink  of 1
+  3  dead letters
+  4  (dead letters): sink  of 3
+";
+    assert_eq!(explain("text"), text);
+    assert!(explain("graphviz").starts_with("digraph job {"));
+    assert!(explain("mermaid").contains("n0 --> n1"));
+}
+
+#[test]
 fn wrong_flags_say_what_to_do() {
     let output = Command::new(env!("CARGO_BIN_EXE_totals")).args(["--workers", "0"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));

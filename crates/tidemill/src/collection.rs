@@ -59,6 +59,12 @@ impl<'s, D: differential_dataflow::Data> Collection<'s, D> {
         &self.job
     }
 
+    /// Names the operators that derived this collection, in [`Job::explain`]: what they are called, and what they do.
+    pub fn named(self, name: &str, kind: &str) -> Self {
+        self.job.name_node(self.node, name, kind);
+        self
+    }
+
     pub(crate) fn new(
         inner: VecCollection<'s, Epoch, D, isize>,
         tide: StreamVec<'s, Epoch, Tide>,

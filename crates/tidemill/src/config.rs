@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::plan::Drawing;
 use crate::time::Millis;
 use std::path::PathBuf;
 
@@ -32,11 +33,15 @@ pub struct Flags {
     /// Write what the job did (records, latencies, CPU, memory) to this file as JSON.
     #[arg(long, value_name = "FILE.json")]
     pub report: Option<PathBuf>,
+
+    /// Print the graph and stop: nothing is read, nothing is written.
+    #[arg(long, value_name = "FORMAT")]
+    pub explain: Option<Drawing>,
 }
 
 impl Default for Flags {
     fn default() -> Self {
-        Flags { workers: 1, epoch_ms: None, log: "warn".into(), report: None }
+        Flags { workers: 1, epoch_ms: None, log: "warn".into(), report: None, explain: None }
     }
 }
 
@@ -53,6 +58,8 @@ pub struct Config {
     pub clock: Clock,
     /// Where the report goes when the job ends.
     pub report: Option<PathBuf>,
+    /// Instead of running the graph, print it to standard output and end the process, as `--help` does.
+    pub explain: Option<Drawing>,
     /// Whether to show progress on a terminal.
     pub progress: bool,
     /// Whether SIGINT and SIGTERM stop the job cleanly (else they kill it, as usual).
@@ -70,6 +77,7 @@ impl Default for Config {
             epoch_records: 4096,
             clock: Clock::System,
             report: None,
+            explain: None,
             progress: false,
             signals: false,
         }
@@ -92,6 +100,7 @@ impl Config {
             workers: flags.workers,
             epoch_ms: flags.epoch_ms,
             report: flags.report.clone(),
+            explain: flags.explain,
             progress: true,
             signals: true,
             ..Config::default()

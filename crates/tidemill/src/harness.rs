@@ -1,5 +1,12 @@
 //! Tests an operator without a cluster: push events, move the watermark, close epochs, snapshot
 //! and restore in the middle, and look at what came out.
+//!
+//! [`Harness`] tests what is written against the engine's traits, [`Derived`] what differential's operators derive from a
+//! collection.
+
+mod derived;
+
+pub use derived::Derived;
 
 use crate::hash::{group_of, owner_of, stable_hash};
 use crate::kernel::{Emit, Kernel, Machine, StateError};

@@ -1,6 +1,7 @@
 //! The graph under construction.
 
 use crate::clock::Clock;
+use crate::drain::drain;
 use crate::error::{Error, Result};
 use crate::explain_time::TimeExplainer;
 use crate::ingest::ingest;
@@ -145,6 +146,13 @@ impl<'s> Job<'s> {
         self.0.runtime.plan.borrow_mut().add(node)
     }
 
+    /// Says of what [`Job::note`] noted what it is called and what it does.
+    pub(crate) fn name_node(&self, node: usize, name: &str, kind: &str) {
+        if let Some(node) = self.0.runtime.plan.borrow_mut().node(node) {
+            (node.name, node.kind) = (Some(name.to_owned()), kind.to_owned());
+        }
+    }
+
     /// Where the job reads time. What an operator reads here is not the same in another run, so it may decide when
     /// something is done, and what is done only in ways a test can drive.
     pub fn clock(&self) -> Clock {
@@ -201,22 +209,24 @@ impl<'s> Job<'s> {
     pub(crate) fn finish(&self) -> Result<()> {
         let config = &self.0.runtime.config;
         self.0.runtime.live.set(config.epoch_ms.is_some() || !self.0.bounded.get());
-        let handle = self.0.on_dead.borrow_mut().take();
+        let Some(handle) = self.0.on_dead.borrow_mut().take() else {
+            return self.log_dead_letters("(dead letters)");
+        };
         let letters = self.0.scope.concatenate(self.0.dead.take());
         let nothing: StreamVec<'s, Epoch, Tide> = None::<Tide>.to_stream(self.0.scope);
         let node = self.note(Node::new("dead letters", None, &[]));
-        let letters = Stream::new(letters, nothing, self.clone(), node);
-        match handle {
-            // Operators that handle dead letters may refuse some of them in turn: those are logged.
-            Some(handle) => {
-                handle(letters)?;
-                let again = self.0.scope.concatenate(self.0.dead.take());
-                let nothing: StreamVec<'s, Epoch, Tide> = None::<Tide>.to_stream(self.0.scope);
-                Stream::new(again, nothing, self.clone(), node)
-                    .sink("(dead letters of dead letters)", LogDeadLetters::default())
-            }
-            None => letters.sink("(dead letters)", LogDeadLetters::default()),
-        }
+        handle(Stream::new(letters, nothing, self.clone(), node))?;
+        // Operators that handle dead letters may refuse some of them in turn.
+        self.log_dead_letters("(dead letters of dead letters)")
+    }
+
+    /// Has what was refused so far logged and counted.
+    fn log_dead_letters(&self, name: &str) -> Result<()> {
+        self.claim(name)?;
+        let letters = self.0.scope.concatenate(self.0.dead.take());
+        let order = |letters: &mut Vec<Record<DeadLetter>>| letters.sort_by_key(|r| (r.time, r.seq));
+        drain(self, name, letters, order, LogDeadLetters::default());
+        Ok(())
     }
 }
 

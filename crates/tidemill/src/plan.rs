@@ -8,6 +8,17 @@ pub struct Plan {
     nodes: Vec<Node>,
 }
 
+/// How a graph is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Drawing {
+    /// A line an operator.
+    Text,
+    /// Graphviz's language: `dot -Tsvg` draws it.
+    Graphviz,
+    /// Mermaid's language, which Markdown pages draw.
+    Mermaid,
+}
+
 /// One operator of a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
@@ -54,6 +65,15 @@ impl Plan {
 
     pub(crate) fn node(&mut self, at: usize) -> Option<&mut Node> {
         self.nodes.get_mut(at)
+    }
+
+    /// The graph as `drawing` shows it.
+    pub fn draw(&self, drawing: Drawing) -> String {
+        match drawing {
+            Drawing::Text => self.to_string(),
+            Drawing::Graphviz => self.graphviz(),
+            Drawing::Mermaid => self.mermaid(),
+        }
     }
 
     /// The graph in Graphviz's language: `dot -Tsvg` draws it. Boxes have state, and those with two lines maintain rows.

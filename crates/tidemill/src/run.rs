@@ -84,6 +84,10 @@ where
     if let Some(error) = shared.failure() {
         return Err(error);
     }
+    if let Some(drawing) = config.explain {
+        println!("{}", shared.plan.lock().unwrap_or_else(PoisonError::into_inner).draw(drawing).trim_end());
+        std::process::exit(0);
+    }
     let report = Report::of(&shared, config.workers, began.elapsed(), shared.stop.load(Ordering::SeqCst));
     if let Some(path) = &config.report {
         let failed = |reason: String| Error::Report { path: path.clone(), reason };
@@ -110,6 +114,13 @@ where
     });
     if let Some(Err(error)) = built {
         shared.fail(error);
+    }
+    if config.explain.is_some() {
+        if runtime.worker == 0 {
+            *shared.plan.lock().unwrap_or_else(PoisonError::into_inner) = runtime.plan.borrow().clone();
+        }
+        drop_dataflows(worker, &runtime);
+        return;
     }
     let progress = Progress::new(&runtime);
     let mut chronicle = Chronicle::new();
@@ -144,13 +155,17 @@ where
     });
     shared.operators.lock().unwrap_or_else(PoisonError::into_inner).extend(counted);
     if shared.failed() {
-        // Dropping operators runs their destructors: user code again.
-        guarded(&runtime, || {
-            for dataflow in worker.installed_dataflows() {
-                worker.drop_dataflow(dataflow);
-            }
-        });
+        drop_dataflows(worker, &runtime);
     }
+}
+
+/// Drops operators before they are done; their destructors are user code again.
+fn drop_dataflows(worker: &mut Worker, runtime: &Runtime) {
+    guarded(runtime, || {
+        for dataflow in worker.installed_dataflows() {
+            worker.drop_dataflow(dataflow);
+        }
+    });
 }
 
 thread_local! {

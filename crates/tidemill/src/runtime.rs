@@ -28,6 +28,7 @@ pub(crate) struct Shared {
     pub operators: Mutex<Vec<OperatorReport>>,
     pub epochs: AtomicU64,
     pub latency: Mutex<Latency>,
+    pub plan: Mutex<Plan>,
     pub views: Views,
     /// By worker: the number (from 1) of the operator whose user code it is running, or 0.
     pub inside: Vec<AtomicU32>,

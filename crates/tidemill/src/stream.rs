@@ -87,9 +87,7 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
 
     /// Names the raw operator that made this stream, in [`Job::explain`]: what it is called, and what it does.
     pub fn named(self, name: &str, kind: &str) -> Self {
-        if let Some(node) = self.job.runtime().plan.borrow_mut().node(self.node) {
-            (node.name, node.kind) = (Some(name.to_owned()), kind.to_owned());
-        }
+        self.job.name_node(self.node, name, kind);
         self
     }
 

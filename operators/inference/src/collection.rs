@@ -158,6 +158,6 @@ impl<'s, D: Data + Ord + Hash> Infer<'s> for Collection<'s, D> {
         job.name_operator(name, info.global_id)?;
         job.add_dead_letters(dead);
         let scored = job.wait_for(scored);
-        Ok(self.then(|_| VecCollection::new(scored)))
+        Ok(self.then(|_| VecCollection::new(scored)).named(name, "infer"))
     }
 }
