@@ -68,23 +68,11 @@ pub trait Kernel: 'static {
     /// What it emits: [`Record`]s for a stream, `(row, epoch, diff)` for a collection.
     type Out: Clone + 'static;
 
-    /// What it is, in [`Job::explain`](crate::Job::explain): the type's name, in lower case, unless said otherwise.
-    fn kind() -> String
-    where
-        Self: Sized,
-    {
-        let name = crate::plan::type_name::<Self>();
-        let name = name.split('<').next().unwrap_or_default();
-        name.strip_suffix("Kernel").unwrap_or(name).to_lowercase()
-    }
+    /// What it is and how it is set, in [`Job::explain`](crate::Job::explain): `tumbling windows of 1 min`.
+    fn kind(&self) -> String;
 
-    /// The type of a key's state, in [`Job::explain`](crate::Job::explain).
-    fn state() -> Option<String>
-    where
-        Self: Sized,
-    {
-        None
-    }
+    /// The type of a key's state, in [`Job::explain`](crate::Job::explain): see [`type_name`](crate::type_name).
+    fn state(&self) -> String;
 
     /// The order in which it needs its input.
     fn order(&self) -> Order;

@@ -42,7 +42,7 @@ pub use explain_time::{Holder, TimeExplainer, TimeReport};
 pub use job::{Job, Stopper};
 pub use kernel::{Closing, Emit, Kernel, Order, StateError};
 pub use maintain::Maintain;
-pub use plan::{Drawing, Node, Plan};
+pub use plan::{Drawing, Node, Plan, type_name};
 pub use process::{Context, Process};
 pub use record::{Data, DeadLetter, Record, Seq};
 pub use report::Report;

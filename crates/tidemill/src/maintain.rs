@@ -70,12 +70,12 @@ impl<M: Maintain, F: Fn(&M::In) -> M::Key + 'static> Kernel for MaintainKernel<M
     type In = M::In;
     type Out = Rows<M>;
 
-    fn kind() -> String {
+    fn kind(&self) -> String {
         format!("maintain {}", type_name::<M>())
     }
 
-    fn state() -> Option<String> {
-        Some(type_name::<M::State>())
+    fn state(&self) -> String {
+        type_name::<M::State>()
     }
 
     fn order(&self) -> Order {

@@ -139,8 +139,8 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// A type's name without the paths to its parts.
-pub(crate) fn type_name<T>() -> String {
+/// A type's name without the paths to its parts: `Vec<String>`.
+pub fn type_name<T>() -> String {
     let mut short = String::new();
     let mut part = String::new();
     for c in std::any::type_name::<T>().chars() {

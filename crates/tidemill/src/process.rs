@@ -248,12 +248,12 @@ impl<P: Process, F: Fn(&P::In) -> P::Key + 'static> Kernel for ProcessKernel<P, 
     type In = P::In;
     type Out = Record<P::Out>;
 
-    fn kind() -> String {
+    fn kind(&self) -> String {
         format!("process {}", type_name::<P>())
     }
 
-    fn state() -> Option<String> {
-        Some(type_name::<P::State>())
+    fn state(&self) -> String {
+        type_name::<P::State>()
     }
 
     fn order(&self) -> Order {

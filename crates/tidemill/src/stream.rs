@@ -338,8 +338,8 @@ where
         kernel: N,
     ) -> Result<(StreamVec<'s, Epoch, N::Out>, StreamVec<'s, Epoch, Record<T>>, usize), Error> {
         self.stream.job.claim(name)?;
-        let mut node = Node::new(&N::kind(), Some(name), &[self.stream.node]);
-        (node.key, node.state) = (Some(type_name::<K>()), N::state());
+        let mut node = Node::new(&kernel.kind(), Some(name), &[self.stream.node]);
+        (node.key, node.state) = (Some(type_name::<K>()), Some(kernel.state()));
         let node = self.stream.job.note(node);
         let peers = self.stream.job.runtime().peers;
         let (key, route) = (self.key.clone(), self.key);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tidemill::differential_dataflow::{self, consolidation::consolidate};
 use tidemill::{
     Closing, Data, DeadLetter, Emit, Epoch, Kernel, Key, Millis, Order, Record, Seq, StateError, Timers, by_group,
-    from_group,
+    from_group, type_name,
 };
 
 use crate::{Aggregate, Answer, AtOnce, Refused, Windows};
@@ -185,6 +185,14 @@ where
 {
     type In = T;
     type Out = (Row<Q, N, W, X>, Epoch, isize);
+
+    fn kind(&self) -> String {
+        format!("{}, corrected", self.windows.describe())
+    }
+
+    fn state(&self) -> String {
+        type_name::<AtOnce<Q, N, W, Seq, X>>()
+    }
 
     fn order(&self) -> Order {
         Order::Arrival

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use rustc_hash::FxHashMap;
 use tidemill::{
     Closing, Data, DeadLetter, Emit, Kernel, Key, Millis, Order, Record, StateError, Timers, by_group, from_group,
+    type_name,
 };
 
 use crate::{Aggregate, Answer, History, Refused, Role, Ties, Windows};
@@ -103,6 +104,14 @@ where
 {
     type In = T;
     type Out = Answered<T, N, W, X>;
+
+    fn kind(&self) -> String {
+        self.windows.describe()
+    }
+
+    fn state(&self) -> String {
+        type_name::<Past<N, W, X>>()
+    }
 
     fn order(&self) -> Order {
         Order::EventTime

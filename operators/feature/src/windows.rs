@@ -1,5 +1,7 @@
 //! Which windows: their widths and delays, the rule for ties, and how late events may be.
 
+use tidemill::time::show;
+
 /// Milliseconds in a second.
 pub const SECOND: u64 = 1_000;
 /// Milliseconds in a minute.
@@ -95,6 +97,16 @@ impl<const W: usize> Windows<W> {
         windows.ties = self.ties;
         windows.lateness = self.lateness;
         windows
+    }
+
+    /// In words, for [`Job::explain`](tidemill::Job::explain).
+    pub(crate) fn describe(&self) -> String {
+        let span = |span: &Span| {
+            let width = show(span.reach.saturating_sub(span.delay).cast_signed());
+            if span.delay == 0 { width } else { format!("{width}, {} ago", show(span.delay.cast_signed())) }
+        };
+        let spans: Vec<String> = self.spans.iter().map(span).collect();
+        format!("sliding windows of {}", spans.join("; "))
     }
 
     /// How facts of the question's own time are treated.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tidemill::time::END;
 use tidemill::{
-    Closing, Data, Emit, Kernel, Key, Millis, Order, Record, Seq, StateError, Timers, by_group, from_group,
+    Closing, Data, Emit, Kernel, Key, Millis, Order, Record, Seq, StateError, Timers, by_group, from_group, type_name,
 };
 
 /// What is true of a key from some time on, on a stream by the time at which that became known.
@@ -86,6 +86,14 @@ where
 {
     type In = Side<L, Version<R>>;
     type Out = Record<U>;
+
+    fn kind(&self) -> String {
+        "join as of a time".to_owned()
+    }
+
+    fn state(&self) -> String {
+        type_name::<Known<L, R>>()
+    }
 
     fn order(&self) -> Order {
         Order::EventTime

@@ -4,10 +4,10 @@ use crate::pair::{Joined, Joining, Outer, Pair, Side, both, four_joins, refuse};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
-use tidemill::time::END;
+use tidemill::time::{END, show};
 use tidemill::{
     Closing, Data, Emit, Kernel, Key, Millis, Order, Record, Result, Seq, StateError, Stream, Timers, by_group,
-    from_group,
+    from_group, type_name,
 };
 
 /// An interval join to be: see [`Joining::within`].
@@ -134,6 +134,14 @@ where
 {
     type In = Side<L, R>;
     type Out = Record<U>;
+
+    fn kind(&self) -> String {
+        format!("join from {} to {}", show(self.from), show(self.to))
+    }
+
+    fn state(&self) -> String {
+        type_name::<Sides<L, R>>()
+    }
 
     fn order(&self) -> Order {
         Order::EventTime

@@ -4,7 +4,7 @@ use crate::pair::Side;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
-use tidemill::{Closing, Data, Emit, Kernel, Key, Order, Record, StateError, Update, by_group, from_group};
+use tidemill::{Closing, Data, Emit, Kernel, Key, Order, Record, StateError, Update, by_group, from_group, type_name};
 
 /// The rows of one worker's keys, with how often each is there.
 pub(crate) struct LookupKernel<K, L, R, F, J> {
@@ -45,6 +45,14 @@ where
 {
     type In = Side<L, Update<R>>;
     type Out = Record<U>;
+
+    fn kind(&self) -> String {
+        "lookup".to_owned()
+    }
+
+    fn state(&self) -> String {
+        type_name::<BTreeMap<R, isize>>()
+    }
 
     fn order(&self) -> Order {
         Order::Arrival

@@ -5,7 +5,8 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tidemill::hash::{group_of, stable_hash};
-use tidemill::{Closing, Data, Emit, Kernel, Key, Millis, Order, Record, Result, Seq, StateError, Stream};
+use tidemill::time::show;
+use tidemill::{Closing, Data, Emit, Kernel, Key, Millis, Order, Record, Result, Seq, StateError, Stream, type_name};
 
 /// A join of the events of a window to be: see [`Joining::window`].
 ///
@@ -83,6 +84,14 @@ where
 {
     type In = Side<L, R>;
     type Out = Record<U>;
+
+    fn kind(&self) -> String {
+        format!("join by tumbling windows of {}", show(self.width))
+    }
+
+    fn state(&self) -> String {
+        type_name::<Sides<L, R>>()
+    }
 
     fn order(&self) -> Order {
         Order::Any

@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::hash::Hash;
 use std::marker::PhantomData;
-use tidemill::{Closing, Data, Emit, Epoch, Kernel, Key, Order, Record, StateError, by_group, from_group};
+use tidemill::{Closing, Data, Emit, Epoch, Kernel, Key, Order, Record, StateError, by_group, from_group, type_name};
 
 /// How many events an item had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -99,6 +99,14 @@ where
 {
     type In = T;
     type Out = (Counted<K, I>, Epoch, isize);
+
+    fn kind(&self) -> String {
+        format!("top {} counts", self.n)
+    }
+
+    fn state(&self) -> String {
+        type_name::<Board<I>>()
+    }
 
     fn order(&self) -> Order {
         Order::Any

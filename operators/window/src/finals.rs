@@ -4,7 +4,9 @@ use crate::aggregate::Aggregate;
 use crate::panes::{Added, Panes, Shape};
 use crate::windows::{Kind, Window, Windows, place};
 use rustc_hash::FxHashMap;
-use tidemill::{Closing, Emit, Kernel, Key, Millis, Order, Record, StateError, Timers, by_group, from_group};
+use tidemill::{
+    Closing, Emit, Kernel, Key, Millis, Order, Record, StateError, Timers, by_group, from_group, type_name,
+};
 
 /// The open windows of one worker's keys.
 pub(crate) struct FinalsKernel<K, F, A: Aggregate> {
@@ -49,6 +51,14 @@ where
 {
     type In = A::In;
     type Out = Record<Window<K, A::Out>>;
+
+    fn kind(&self) -> String {
+        self.windows.describe()
+    }
+
+    fn state(&self) -> String {
+        type_name::<A::Acc>()
+    }
 
     fn order(&self) -> Order {
         order(self.windows)

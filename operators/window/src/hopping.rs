@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::ops::Range;
-use tidemill::{Closing, Emit, Kernel, Key, Millis, Order, Record, StateError, by_group, from_group};
+use tidemill::{Closing, Emit, Kernel, Key, Millis, Order, Record, StateError, by_group, from_group, type_name};
 
 /// One key's events that are in a window yet to be given.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -62,6 +62,7 @@ impl<Acc: Clone + Default> Panes<Acc> {
 /// The panes of one worker's keys.
 pub(crate) struct HoppingKernel<K, F, A: Aggregate> {
     key: F,
+    windows: Windows,
     grid: Grid,
     lateness: Millis,
     aggregate: A,
@@ -77,7 +78,7 @@ impl<K: Key, F: Fn(&A::In) -> K, A: Aggregate> HoppingKernel<K, F, A> {
             _ => (1, 1),
         };
         let grid = Grid::new(width, slide, windows.offset);
-        HoppingKernel { key, grid, lateness, aggregate, keys: FxHashMap::default(), earliest: i64::MAX }
+        HoppingKernel { key, windows, grid, lateness, aggregate, keys: FxHashMap::default(), earliest: i64::MAX }
     }
 }
 
@@ -89,6 +90,14 @@ where
 {
     type In = A::In;
     type Out = Record<Window<K, A::Out>>;
+
+    fn kind(&self) -> String {
+        self.windows.describe()
+    }
+
+    fn state(&self) -> String {
+        type_name::<A::Acc>()
+    }
 
     fn order(&self) -> Order {
         Order::Any

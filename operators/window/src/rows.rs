@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tidemill::time::END;
 use tidemill::{
-    Closing, Data, Emit, Epoch, Kernel, Key, Millis, Order, Record, StateError, Timers, by_group, from_group,
+    Closing, Data, Emit, Epoch, Kernel, Key, Millis, Order, Record, StateError, Timers, by_group, from_group, type_name,
 };
 
 /// When rows appear before their window has ended.
@@ -163,6 +163,14 @@ where
 {
     type In = A::In;
     type Out = Row<K, A>;
+
+    fn kind(&self) -> String {
+        format!("{}, corrected", self.windows.describe())
+    }
+
+    fn state(&self) -> String {
+        type_name::<A::Acc>()
+    }
 
     fn order(&self) -> Order {
         order(self.windows)

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use tidemill::hash::{group_of, stable_hash};
 use tidemill::time::{BEGINNING, END};
-use tidemill::{Closing, Emit, Kernel, Key, Millis, Order, Record, StateError};
+use tidemill::{Closing, Emit, Kernel, Key, Millis, Order, Record, StateError, type_name};
 
 /// The windows that are open on one worker.
 pub(crate) struct TumblingKernel<K, F, A: Aggregate> {
@@ -43,6 +43,14 @@ where
 {
     type In = A::In;
     type Out = Record<Window<K, A::Out>>;
+
+    fn kind(&self) -> String {
+        self.windows.describe()
+    }
+
+    fn state(&self) -> String {
+        type_name::<A::Acc>()
+    }
 
     fn order(&self) -> Order {
         Order::Any

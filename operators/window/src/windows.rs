@@ -8,7 +8,7 @@ use crate::tumbling::TumblingKernel;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use tidemill::hash::stable_hash;
-use tidemill::time::{BEGINNING, END};
+use tidemill::time::{BEGINNING, END, show};
 use tidemill::{Collection, Data, Error, Key, Keyed, Millis, Result, Seq, Stream};
 
 /// What one key's events of one window amount to.
@@ -81,6 +81,18 @@ impl Windows {
         match self.kind {
             Kind::Count { size, .. } => Windows { kind: Kind::Count { size, idle }, ..self },
             _ => self,
+        }
+    }
+
+    /// In words, for [`Job::explain`](tidemill::Job::explain).
+    pub(crate) fn describe(&self) -> String {
+        let offset = if self.offset == 0 { String::new() } else { format!(" at {}", show(self.offset)) };
+        match self.kind {
+            Kind::Hopping { width, slide } if width == slide => format!("tumbling windows of {}{offset}", show(width)),
+            Kind::Hopping { width, slide } => format!("hopping windows of {} by {}{offset}", show(width), show(slide)),
+            Kind::Session { gap } => format!("session windows with a gap of {}", show(gap)),
+            Kind::Count { size, .. } => format!("windows of {size} events"),
+            Kind::Global => "one window".to_owned(),
         }
     }
 
