@@ -1,6 +1,7 @@
 //! A whole program from the outside: live input, signals, panics, exit codes.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// The program `totals`, fed by the test.
@@ -77,6 +78,29 @@ fn signals_end_it_cleanly() {
         let (code, rest, complaints) = program.end();
         assert_eq!((code, rest.as_str(), complaints.as_str()), (Some(0), "", ""), "{signal}");
     }
+}
+
+/// Starts `signalled`, sends it `signals` when it says that it waits, and returns the signal that ended it.
+fn signalled(how: &str, signals: &[&str]) -> Option<i32> {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_signalled"));
+    let mut child = program.arg(how).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let stdin = child.stdin.take();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "waiting\n");
+    for signal in signals {
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    }
+    let status = child.wait().unwrap();
+    drop(stdin);
+    status.signal()
+}
+
+#[test]
+fn signals_do_as_always_when_a_job_has_ended_and_a_second_one_does_during_a_job() {
+    assert_eq!(signalled("after", &["-INT"]), Some(2));
+    assert_eq!(signalled("after", &["-TERM"]), Some(15));
+    assert_eq!(signalled("in", &["-INT", "-TERM"]), Some(15));
 }
 
 #[test]

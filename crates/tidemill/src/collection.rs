@@ -114,6 +114,17 @@ impl<'s, D: differential_dataflow::Data> Collection<'s, D> {
         self.derive("inspect", |inner| inner.inspect(f))
     }
 
+    /// The rows that `test` says yes to, and the others.
+    pub fn branch(self, test: impl Fn(&D) -> bool + Clone + 'static) -> (Collection<'s, D>, Collection<'s, D>) {
+        let otherwise = test.clone();
+        (self.clone().filter(move |row| test(row)), self.filter(move |row| !otherwise(row)))
+    }
+
+    /// Each row behind its key, as differential's joins and reductions by key want it.
+    pub fn key_by<K: differential_dataflow::Data>(self, key: impl Fn(&D) -> K + 'static) -> Collection<'s, (K, D)> {
+        self.derive("key_by", |inner| inner.map(move |row| (key(&row), row)))
+    }
+
     /// The rows of both.
     pub fn union(self, other: Collection<'s, D>) -> Collection<'s, D> {
         let tide = crate::tide::least(self.tide, other.tide);

@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::plan::Drawing;
 use crate::time::Millis;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 /// The engine's command-line flags. Flatten them into a program's own:
@@ -95,7 +96,8 @@ impl Config {
     pub fn from_flags(flags: &Flags) -> Result<Self> {
         let filter = tracing_subscriber::EnvFilter::try_new(&flags.log)
             .map_err(|error| Error::Usage(format!("--log {}: {error}; try --log info", flags.log)))?;
-        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        let _ = log.with_ansi(std::io::stderr().is_terminal()).try_init();
         Ok(Config {
             workers: flags.workers,
             epoch_ms: flags.epoch_ms,

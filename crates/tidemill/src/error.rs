@@ -55,6 +55,9 @@ pub enum Error {
         /// The operating system's words.
         reason: String,
     },
+    /// A signal ended the job before its input did: see [`Report::finished`](crate::Report::finished).
+    #[error("a signal ended the job before its input did: what it has written is not complete")]
+    Interrupted,
     /// timely itself could not start.
     #[error("the workers could not start: {0}")]
     Start(String),
@@ -63,7 +66,8 @@ pub enum Error {
 impl Error {
     /// The process exit code that tells a supervisor what happened: 2 for flags, 65 for a graph
     /// that cannot be built, 66 for a source, 73 for a sink or report, 70 for an operator or a
-    /// panic, 71 for workers that cannot start (the numbers of `sysexits.h`).
+    /// panic, 71 for workers that cannot start (the numbers of `sysexits.h`), and 130 for a program that a signal
+    /// interrupted, as shells have it.
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Usage(_) => 2,
@@ -71,6 +75,7 @@ impl Error {
             Error::Source { .. } => 66,
             Error::Operator { .. } | Error::Panic { .. } => 70,
             Error::Start(_) => 71,
+            Error::Interrupted => 130,
             Error::Sink { .. } | Error::Report { .. } => 73,
         }
     }

@@ -31,6 +31,10 @@ impl<T: Data + Sync> Source for Events<T> {
         Ok(self.partitions.len())
     }
 
+    fn size(&self) -> Option<u64> {
+        Some(self.partitions.iter().map(|partition| partition.len() as u64).sum())
+    }
+
     fn open(&self, partition: usize, offset: u64) -> Result<EventsReader<T>, SourceError> {
         Ok(EventsReader { partitions: Arc::clone(&self.partitions), partition, next: offset as usize })
     }
@@ -56,6 +60,10 @@ impl<T: Clone + 'static> Reader for EventsReader<T> {
     }
 
     fn offset(&self) -> u64 {
+        self.next as u64
+    }
+
+    fn progress(&self) -> u64 {
         self.next as u64
     }
 }

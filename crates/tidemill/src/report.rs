@@ -1,8 +1,11 @@
 //! What a job did: counts, latencies, CPU and memory.
 
+use crate::error::{Error, Result};
 use crate::runtime::Shared;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::path::Path;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -62,7 +65,7 @@ pub struct OperatorReport {
 
 impl Report {
     /// Collects what the workers counted.
-    pub(crate) fn of(shared: &Shared, workers: usize, wall: Duration, interrupted: bool) -> Self {
+    pub(crate) fn of(shared: &Shared, workers: usize, wall: Duration) -> Self {
         let mut operators: Vec<OperatorReport> = Vec::new();
         let mut index = BTreeMap::new();
         for counted in shared.operators.lock().unwrap_or_else(PoisonError::into_inner).iter() {
@@ -81,7 +84,7 @@ impl Report {
             workers,
             records: shared.records.load(Ordering::SeqCst),
             epochs: shared.epochs.load(Ordering::SeqCst),
-            interrupted,
+            interrupted: shared.interrupted.load(Ordering::SeqCst),
             wall_s: wall.as_secs_f64(),
             cpu_s: cpu_seconds(),
             peak_kb: peak_kb(),
@@ -93,6 +96,48 @@ impl Report {
     /// What the operator of this name counted.
     pub fn operator(&self, name: &str) -> Option<&OperatorReport> {
         self.operators.iter().find(|operator| operator.name == name)
+    }
+
+    /// The report of a job whose input has ended: for programs that go on with what came out of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Interrupted`] if a signal ended the job before its input did.
+    pub fn finished(self) -> Result<Self> {
+        if self.interrupted { Err(Error::Interrupted) } else { Ok(self) }
+    }
+
+    /// All records that came too late for some operator.
+    pub fn late(&self) -> u64 {
+        self.operators.iter().map(|operator| operator.late).sum()
+    }
+
+    /// Fails if the report cannot be written, before there is anything to report.
+    pub(crate) fn check(path: &Path) -> Result<()> {
+        let new = !path.exists();
+        let opened = OpenOptions::new().create(true).append(true).open(path);
+        let checked = opened.and_then(|_| if new { std::fs::remove_file(path) } else { Ok(()) });
+        checked.map_err(|error| Error::Report { path: path.to_owned(), reason: error.to_string() })
+    }
+
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+        let failed = |reason: String| Error::Report { path: path.to_owned(), reason };
+        let json = serde_json::to_string_pretty(self).map_err(|error| failed(error.to_string()))?;
+        std::fs::write(path, json + "\n").map_err(|error| failed(error.to_string()))
+    }
+
+    /// Says in the log what the job did, and what it lost.
+    pub(crate) fn log(&self) {
+        let Report { records, epochs, wall_s, interrupted, .. } = self;
+        tracing::info!(records, epochs, wall_s, interrupted, "the job has ended");
+        for OperatorReport { name, records_in, records_out, late, dead } in &self.operators {
+            tracing::info!(records_in, records_out, late, dead, "operator `{name}`");
+            if *late > 0 {
+                tracing::warn!(
+                    "{late} records came too late for `{name}`: if nothing reads its late stream they are lost; let its sources be more out of order (Timing::disorder)"
+                );
+            }
+        }
     }
 
     /// All records that any operator refused.

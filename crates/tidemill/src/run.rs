@@ -6,6 +6,7 @@ use crate::explain_time::{self, Chronicle};
 use crate::job::Job;
 use crate::report::{OperatorReport, Report};
 use crate::runtime::{Runtime, Shared};
+use crate::signals::Signals;
 use crate::time::Epoch;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::cell::RefCell;
@@ -33,11 +34,36 @@ where
     let program = <Program as clap::Parser>::parse();
     match Config::from_flags(&program.engine).and_then(|config| execute(config, graph)) {
         Ok(_) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(error.exit_code())
-        }
+        Err(error) => complain(&error),
     }
+}
+
+/// Ends a program whose `main` does more than run one graph: prints what went wrong, with what led to it, and gives the exit
+/// code of the engine's error among these causes ([`Error::exit_code`]), else 1. It takes what `anyhow` collects:
+///
+/// ```no_run
+/// fn main() -> std::process::ExitCode {
+///     tidemill::exit(work())
+/// }
+///
+/// fn work() -> anyhow::Result<()> {
+///     // …
+/// #   Ok(())
+/// }
+/// ```
+pub fn exit<E: AsRef<dyn std::error::Error + Send + Sync>>(outcome: Result<(), E>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(error.as_ref()),
+    }
+}
+
+fn complain(error: &(dyn std::error::Error + 'static)) -> ExitCode {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let text: Vec<String> = causes.clone().map(ToString::to_string).collect();
+    eprintln!("error: {}", text.join(": "));
+    let code = causes.into_iter().find_map(|error| error.downcast_ref::<Error>()).map_or(1, Error::exit_code);
+    ExitCode::from(code)
 }
 
 /// Runs a graph until its input has ended and everything has come out of it, or until SIGINT or
@@ -52,12 +78,9 @@ where
     config.check()?;
     catch_panics();
     let shared = Arc::new(Shared::new(config.workers));
-    let mut signals = Vec::new();
-    if config.signals {
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            let id = signal_hook::flag::register(signal, Arc::clone(&shared.stop));
-            signals.push(id.map_err(|error| Error::Start(format!("signals cannot be handled: {error}")))?);
-        }
+    let signals = if config.signals { Some(Signals::to(&shared.stop)?) } else { None };
+    if let Some(path) = &config.report {
+        Report::check(path)?;
     }
     let began = Instant::now();
     let communication = match config.workers {
@@ -69,7 +92,7 @@ where
     let guards = timely::execute(timely_config, move |worker| work(worker, &settings, &all, &graph));
     let joined = catch_unwind(AssertUnwindSafe(|| guards.map(|guards| guards.join())));
     explain_time::ended(&shared);
-    signals.into_iter().for_each(|id| _ = signal_hook::low_level::unregister(id));
+    drop(signals);
     match joined {
         Ok(Ok(results)) => {
             for result in results {
@@ -88,11 +111,10 @@ where
         println!("{}", shared.plan.lock().unwrap_or_else(PoisonError::into_inner).draw(drawing).trim_end());
         std::process::exit(0);
     }
-    let report = Report::of(&shared, config.workers, began.elapsed(), shared.stop.load(Ordering::SeqCst));
+    let report = Report::of(&shared, config.workers, began.elapsed());
+    report.log();
     if let Some(path) = &config.report {
-        let failed = |reason: String| Error::Report { path: path.clone(), reason };
-        let json = serde_json::to_string_pretty(&report).map_err(|error| failed(error.to_string()))?;
-        std::fs::write(path, json + "\n").map_err(|error| failed(error.to_string()))?;
+        report.write(path)?;
     }
     Ok(report)
 }

@@ -21,7 +21,10 @@ use timely::scheduling::Activator;
 pub(crate) struct Shared {
     failure: Mutex<Option<Error>>,
     failed: AtomicBool,
+    /// A signal has come.
     pub stop: Arc<AtomicBool>,
+    /// It came before the input had ended.
+    pub interrupted: AtomicBool,
     pub records: AtomicU64,
     pub bytes: AtomicU64,
     pub size: AtomicU64,

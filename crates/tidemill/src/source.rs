@@ -25,7 +25,7 @@ pub trait Source: 'static {
         true
     }
 
-    /// The bytes to read, where that is known, for progress bars.
+    /// How much there is to read, where that is known, for progress bars: bytes, or what [`Reader::progress`] counts.
     fn size(&self) -> Option<u64> {
         None
     }
@@ -43,7 +43,7 @@ pub trait Reader: 'static {
     /// Where [`Source::open`] would continue, after everything read so far.
     fn offset(&self) -> u64;
 
-    /// Bytes of [`Source::size`] consumed so far.
+    /// How much of [`Source::size`] has been read so far.
     fn progress(&self) -> u64 {
         0
     }

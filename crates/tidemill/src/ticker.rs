@@ -50,7 +50,9 @@ pub(crate) fn ticker<'s>(scope: Scope<'s, Epoch>, runtime: &Rc<Runtime>) -> Stre
             let Some(held) = cap.as_mut() else { return };
             loop {
                 let finished = runtime.alignment.borrow().all_done();
-                if finished || runtime.shared.stop.load(Ordering::Relaxed) || runtime.shared.failed() {
+                let stop = runtime.shared.stop.load(Ordering::Relaxed);
+                if finished || stop || runtime.shared.failed() {
+                    runtime.shared.interrupted.store(stop && !finished, Ordering::SeqCst);
                     cap = None;
                     return;
                 }

@@ -15,11 +15,14 @@ struct Arguments {
     engine: Flags,
 }
 
-fn main() -> anyhow::Result<()> {
-    let config = Config::from_flags(&Arguments::parse().engine)?;
+fn main() -> std::process::ExitCode {
+    tidemill::exit(run(&Arguments::parse()).map_err(anyhow::Error::from))
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let config = Config::from_flags(&arguments.engine)?;
     abandoned_carts(config.clone())?;
-    rings_of_accounts(config)?;
-    Ok(())
+    rings_of_accounts(config)
 }
 
 fn abandoned_carts(config: Config) -> Result<()> {

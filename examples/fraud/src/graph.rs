@@ -20,7 +20,8 @@ use crate::transaction::Transaction;
 /// A customer's windows, the current payment included, of the same second only those before it.
 pub const CUSTOMER: Windows<3> = WIDTHS;
 
-const WIDTHS: Windows<3> = Windows::new([Span::last(DAY), Span::last(7 * DAY), Span::last(30 * DAY)]);
+/// A day, a week, and 30 days.
+pub const WIDTHS: Windows<3> = Windows::new([Span::last(DAY), Span::last(7 * DAY), Span::last(30 * DAY)]);
 
 /// A terminal's windows over labels that become known `delay` days after the payment. Without a
 /// delay they end just before the payment, for its own label is what is to be foretold.
@@ -30,6 +31,16 @@ fn terminal(delay_days: u64) -> Windows<3> {
     }
     let before = |width| Span::last(width - 1).delayed(1);
     Windows::new([before(DAY), before(7 * DAY), before(30 * DAY)])
+}
+
+/// The same windows over labels as events, at the times they become known. A label that is known at once is so a
+/// millisecond after its payment: see [`Payments::labels`](crate::input::Payments::labels).
+fn known(delay_days: u64) -> Windows<3> {
+    if delay_days > 0 {
+        return WIDTHS;
+    }
+    let within = |width| Span::last(width - 1);
+    Windows::new([within(DAY), within(7 * DAY), within(30 * DAY)])
 }
 
 /// That a payment was a fraud, or was not: an event of its own, at the time it becomes known.
@@ -101,28 +112,31 @@ pub fn final_features(payments: Stream<'_, Transaction>, label_delay_days: u64) 
 }
 
 /// Each payment's features as they are known now: a row from the payment's own epoch on, until
-/// `keep_days` of event time later, corrected by late payments and by labels as they come.
+/// `keep_days` of event time later, corrected by late payments and by labels as they come, which become known
+/// `label_delay_days` after their payments.
 pub fn current_features<'s>(
     payments: Stream<'s, Transaction>,
     labels: Stream<'s, Label>,
+    label_delay_days: u64,
     keep_days: u64,
 ) -> Result<Collection<'s, Features>> {
     let customers = CUSTOMER.lateness(keep_days * DAY);
     let cents = |payment: &Transaction| Role::Both([i64::from(payment.cents)]);
     let (rows, _late) =
         payments.key_by(|payment| payment.customer).at_once("customer windows", Sliding::new(customers, cents))?;
-    let rows = terminal_windows(rows, labels, keep_days)?;
+    let rows = terminal_windows(rows, labels, known(label_delay_days).lateness(keep_days * DAY))?;
     Ok(rows.map(|((payment, customer), terminal)| features(&payment, &customer, &terminal)))
 }
 
 /// Payments, each with something of its own, and the windows of its terminal: 1, 7 and 30 days of verdicts and of bad ones.
 pub type WithTerminal<P, A> = ((P, A), Answer<1, 3>);
 
-/// The terminal's part of [`current_features`], for payments and verdicts of any kind.
+/// The terminal's part of [`current_features`], for payments and verdicts of any kind. A verdict that becomes known in
+/// the very millisecond of a payment is known to it.
 pub fn terminal_windows<'s, P, A, V>(
     rows: Collection<'s, (P, A)>,
     verdicts: Stream<'s, V>,
-    keep_days: u64,
+    windows: Windows<3>,
 ) -> Result<Collection<'s, WithTerminal<P, A>>>
 where
     P: Payment,
@@ -134,8 +148,7 @@ where
         |(payment, _)| (payment.terminal(), payment.time_ms()),
         verdicts.key_by(V::terminal),
         |verdict| [i64::from(verdict.bad())],
-        // A verdict that becomes known in the very second of a payment is known to it.
-        WIDTHS.ties(Ties::All).lateness(keep_days * DAY),
+        windows.ties(Ties::All),
     )?;
     Ok(rows)
 }

@@ -29,7 +29,8 @@ impl History {
         tidemill::execute(config, move |job| {
             let payments = source.stream(job, "payments", 0)?;
             graph::final_features(payments, label_delay_days)?.sink("features", sink.clone())
-        })?;
+        })?
+        .finished()?;
         Ok(History { payments, features: kept.values() })
     }
 }

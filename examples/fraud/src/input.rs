@@ -40,7 +40,11 @@ impl ParseLine for Canonical {
             customer: line.number()?,
             terminal: line.number()?,
             cents: line.number()?,
-            fraud: line.number::<u8>()? != 0,
+            fraud: match line.number::<u8>()? {
+                0 => false,
+                1 => true,
+                _ => return Err(line.reject("it is neither a fraud (1) nor none (0)")),
+            },
             scenario: line.number()?,
         })
     }
@@ -58,10 +62,11 @@ impl Payments {
         self.read(job, name, timing)
     }
 
-    /// Their labels as a stream: each becomes known `delay` ms after its payment.
-    pub fn labels<'s>(&self, job: &Job<'s>, name: &str, delay: Millis) -> Result<Stream<'s, Label>> {
-        let known_at = move |payment: &Transaction| payment.time_ms() + delay;
-        let labels = self.read(job, name, Timing::by(known_at))?;
+    /// Their labels as a stream, out of order like them: each becomes known `delay` ms after its payment, and at least 1,
+    /// for no payment knows its own.
+    pub fn labels<'s>(&self, job: &Job<'s>, name: &str, delay: Millis, disorder: Millis) -> Result<Stream<'s, Label>> {
+        let known_at = move |payment: &Transaction| payment.time_ms() + delay.max(1);
+        let labels = self.read(job, name, Timing::by(known_at).disorder(disorder))?;
         Ok(labels.map(move |payment| Label { payment, known_at: known_at(&payment) }))
     }
 

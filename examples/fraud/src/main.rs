@@ -28,8 +28,12 @@ enum Command {
     Run(commands::run::Arguments),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+fn main() -> std::process::ExitCode {
+    tidemill::exit(run(Arguments::parse().command))
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Demo(arguments) => commands::demo::run(&arguments),
         Command::Generate(arguments) => commands::generate::run(&arguments),
         Command::Features(arguments) => commands::features::run(&arguments),

@@ -181,7 +181,7 @@ impl Shop {
             Movement::Purchase(purchase) => Some((purchase, windows)),
             Movement::Cancellation(..) => None,
         });
-        let rows = graph::terminal_windows(purchases, facts.clone(), keep_days)?;
+        let rows = graph::terminal_windows(purchases, facts.clone(), graph::WIDTHS.lateness(keep_days * DAY))?;
         let rows = rows.map(|((purchase, customer), item)| {
             let sec = calendar::seconds(purchase.time);
             let bare = Features { sec, cents: purchase.cents, ..Features::default() };
@@ -206,7 +206,8 @@ impl Shop {
         tidemill::execute(config, move |job| {
             let seen = shop.features(job, &Counts::default(), ALWAYS, until)?;
             seen.rows.sink("features", sink.clone())
-        })?;
+        })?
+        .finished()?;
         Ok(kept.rows().into_iter().map(|((_, features), _)| features).collect())
     }
 }

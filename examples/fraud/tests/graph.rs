@@ -52,15 +52,16 @@ fn without_a_delay_a_payments_own_label_is_not_known() {
     assert_eq!(differ, pairs(&PAYMENTS));
 }
 
-/// The changes of the rows kept for `keep` days, with payments arriving as in `source`, up to two days late.
-fn current(source: Vec<Transaction>, keep: u64, workers: usize) -> Memory<Update<Features>> {
+/// The changes of the rows kept for `keep` days, with payments arriving as in `source`, up to two days late, and labels
+/// known after `delay` days.
+fn current(source: Vec<Transaction>, delay: u64, keep: u64, workers: usize) -> Memory<Update<Features>> {
     let (kept, payments, labels) = (Memory::new(), Events::new(source), Payments::of(PAYMENTS.clone()));
     let sink = kept.clone();
     tidemill::execute(Config::workers(workers), move |job| {
-        let labels = labels.labels(job, "labels", days(7))?;
+        let labels = labels.labels(job, "labels", days(delay as i64), 0)?;
         let timing = Timing::by(Transaction::time_ms).disorder(days(2));
         let payments = job.source("payments", payments.clone(), timing)?;
-        graph::current_features(payments, labels, keep)?.sink("features", sink.clone())
+        graph::current_features(payments, labels, delay, keep)?.sink("features", sink.clone())
     })
     .unwrap();
     kept
@@ -71,7 +72,7 @@ fn features_at_once_become_the_final_ones_on_any_number_of_workers() {
     let expected = batch::features(&PAYMENTS);
     let mut first: Option<Vec<_>> = None;
     for workers in [1, 2, 4] {
-        let kept = current(PAYMENTS.clone(), 1000, workers);
+        let kept = current(PAYMENTS.clone(), 7, 1000, workers);
         assert!(kept.rows().into_iter().eq(expected.iter().map(|row| (*row, 1))), "{workers} workers");
         let changes = kept.take();
         assert!(*first.get_or_insert_with(|| changes.clone()) == changes, "{workers} workers");
@@ -79,8 +80,17 @@ fn features_at_once_become_the_final_ones_on_any_number_of_workers() {
 }
 
 #[test]
+fn features_at_once_are_the_final_ones_with_fresh_labels_too() {
+    for delay in [0, 1] {
+        let expected = final_features(1, delay);
+        let rows = current(PAYMENTS.clone(), delay, 1000, 2).rows();
+        assert!(rows.into_iter().eq(expected.iter().map(|row| (*row, 1))), "labels after {delay} days");
+    }
+}
+
+#[test]
 fn rows_are_retracted_when_they_have_had_their_time() {
-    let kept = current(PAYMENTS.clone(), 7, 2);
+    let kept = current(PAYMENTS.clone(), 7, 7, 2);
     let standing = kept.rows();
     assert!(standing.iter().all(|(row, times)| *times == 1 && row.sec > 30 * 86_400), "{} rows stand", standing.len());
     let changes = kept.take();
@@ -96,7 +106,7 @@ fn late_payments_correct_the_rows_they_touch() {
     // Every hundredth payment arrives a day late.
     let late = |payment: &Transaction| u32::from((payment.customer + payment.terminal).is_multiple_of(100)) * 86_400;
     arrivals.sort_by_key(|payment| payment.sec + late(payment));
-    let rows = current(arrivals, 1000, 2).rows();
+    let rows = current(arrivals, 7, 1000, 2).rows();
     let expected = batch::features(&PAYMENTS);
     assert!(rows.iter().all(|(_, times)| *times == 1));
     assert!(rows.into_iter().map(|(row, _)| row).eq(expected), "in the end as if all had come in order");
@@ -146,6 +156,13 @@ fn bad_lines_are_set_aside_and_a_model_that_is_not_there_is_a_clear_error() {
         "1,2,3,400,1,400,1,400,1,400,0,0,0,0,0,0\n3,2,3,100,2,500,2,500,2,500,0,0,0,0,0,0\n"
     );
     assert!(said.contains("payments.csv:2") && said.contains("payments.csv:4"), "{said}");
+
+    // Payments and labels both read the input, and standard input can be read once.
+    network(Path::new(&at("net")));
+    let output = fraud(&["run", "--input", "-", "--model", &at("net"), "--alerts", &at("alerts")]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(66));
+    assert!(said.contains("standard input is read already"), "{said}");
 
     let flags = ["run", "--input", &at("payments.csv"), "--model", &at("nothing"), "--alerts", &at("alerts")];
     let output = fraud(&flags);

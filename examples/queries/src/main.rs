@@ -51,8 +51,12 @@ struct Run {
     engine: Flags,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+fn main() -> std::process::ExitCode {
+    tidemill::exit(run_command(Arguments::parse().command))
+}
+
+fn run_command(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Gen { rows, file } => {
             let made = File::create(&file)
                 .and_then(|out| Generator::default().write(rows, &mut BufWriter::with_capacity(1 << 20, out)));
@@ -71,6 +75,7 @@ fn run(name: &str, query: Query, Run { files, serde, engine }: Run) -> anyhow::R
         true => answer(query, event::csv(files), config)?,
         false => answer(query, event::lines(files), config)?,
     };
+    let did = did.finished()?;
     println!(
         "RESULT engine=tidemill q={name} workers={} rows_in={} rows_out={} checksum={:016x} cpu_s={:.2} wall_s={:.2} peak_kb={}",
         did.workers,

@@ -4,6 +4,7 @@ use crate::blocks::Blocks;
 use crate::feed::Feed;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use tidemill::SourceError;
 
@@ -53,6 +54,9 @@ impl<P: Clone + Into<PathBuf>> From<&[P]> for Files {
     }
 }
 
+/// Whether standard input is being read: it can be once, whatever the number of sources and jobs of the process.
+static STDIN_TAKEN: AtomicBool = AtomicBool::new(false);
+
 /// One partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -90,6 +94,11 @@ impl Input {
                 origins.len()
             ))
         })?;
+        if *origin == Origin::Stdin && STDIN_TAKEN.swap(true, Ordering::SeqCst) {
+            return Err(SourceError::new(
+                "standard input is read already, by another source or an earlier job of this program: save it as a file and give that",
+            ));
+        }
         Ok(Blocks::new(Feed::open(origin)?, self.max_record))
     }
 

@@ -66,7 +66,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     eprintln!("4/4  scoring all payments as they stream in, alerts at each day's end …");
     let alerts_file = arguments.dir.join("alerts.jsonl");
     let serving = Serving { model, alerts: alerts_file.clone(), ..Serving::default() };
-    let report = score(&input::Payments::of(payments), &serving, config())?;
+    let report = score(&input::Payments::of(payments), &serving, config())?.finished()?;
     let alerts = read(&alerts_file)?;
 
     println!("\nTidemill, {:.0} s after the start, {} workers\n", began.elapsed().as_secs_f64(), arguments.workers);

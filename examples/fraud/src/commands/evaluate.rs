@@ -8,7 +8,7 @@ use fraud::history::{self, History};
 use fraud::metrics::{Metrics, Scored, Summary};
 use fraud::models::{self, ENSEMBLE, Ensemble, Outcome, Table};
 use fraud::protocol::{Fold, TEST, VALIDATION};
-use fraud::published::{PUBLISHED, Published};
+use fraud::published::{PUBLISHED, Published, XGBOOST_FOLDS};
 use fraud::transaction::Transaction;
 use fraud::{baseline, features::Features};
 use serde::Serialize;
@@ -35,7 +35,7 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value_t = Folds::Test)]
     folds: Folds,
     /// Days until a payment's label is known. Several, as in 7,3,1,0, compare what fresher labels would be worth.
-    #[arg(long, value_name = "DAYS,…", value_delimiter = ',', default_value = "7")]
+    #[arg(long, value_name = "DAYS,…", value_delimiter = ',', default_value = "7", value_parser = clap::value_parser!(u64).range(..=3_650))]
     label_delay: Vec<u64>,
     /// Networks trained at the same time, each on one thread.
     #[arg(long, value_name = "N", default_value_t = 2)]
@@ -57,6 +57,9 @@ struct Report {
     models: Vec<Row>,
     baselines: Vec<Row>,
     published: Vec<Published>,
+    /// Average precision beside XGBoost's, fold by fold.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    paired: Vec<Paired>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     label_delays: Vec<Delay>,
 }
@@ -72,6 +75,24 @@ struct Row {
     inputs: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     training_s: Option<f64>,
+}
+
+/// By how much a model's average precision is above that of XGBoost on the same folds.
+#[derive(Serialize)]
+struct Paired {
+    name: String,
+    less_xgboost: Vec<f64>,
+    mean: f64,
+}
+
+impl Paired {
+    /// `None` where the folds are others.
+    fn of(row: &Row) -> Option<Self> {
+        let paired = (row.folds.len() == XGBOOST_FOLDS.len()).then(|| row.folds.iter().zip(XGBOOST_FOLDS))?;
+        let less_xgboost: Vec<f64> = paired.map(|(fold, xgboost)| fold.ap - xgboost).collect();
+        let mean = less_xgboost.iter().sum::<f64>() / less_xgboost.len() as f64;
+        Some(Paired { name: row.name.clone(), less_xgboost, mean })
+    }
 }
 
 #[derive(Serialize)]
@@ -96,15 +117,21 @@ impl Row {
 
 /// Evaluates all models and prints the table.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    chosen(&arguments.models)?;
     let payments = history::transactions(arguments.input.as_deref())?;
     let folds = match arguments.folds {
         Folds::Test => TEST,
         Folds::Validation => VALIDATION,
     };
     let mut report = Report::default();
+    let delays = &arguments.label_delay;
+    // What the table is of: the handbook's delay, or the first where that is not asked for.
+    let shown = delays.iter().copied().find(|delay| *delay == HANDBOOK_DELAY).or(delays.first().copied());
+    let shown = shown.unwrap_or(HANDBOOK_DELAY);
     for &delay in &arguments.label_delay {
-        let rows = evaluate(arguments, &payments, delay, &folds, &mut report)?;
-        if delay == HANDBOOK_DELAY {
+        let baselines = (delay == shown).then_some(&mut report.baselines);
+        let rows = evaluate(arguments, &payments, delay, &folds, baselines)?;
+        if delay == shown {
             report.models.clone_from(&rows);
         }
         if arguments.label_delay.len() > 1 || delay != HANDBOOK_DELAY {
@@ -113,6 +140,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if arguments.folds == Folds::Test {
         report.published = PUBLISHED.to_vec();
+    }
+    if arguments.folds == Folds::Test && shown == HANDBOOK_DELAY {
+        report.paired = report.models.iter().filter_map(Paired::of).collect();
     }
     print(&report);
     if let Some(path) = &arguments.report {
@@ -128,7 +158,7 @@ fn evaluate(
     payments: &[Transaction],
     delay: u64,
     folds: &[Fold],
-    report: &mut Report,
+    baselines: Option<&mut Vec<Row>>,
 ) -> anyhow::Result<Vec<Row>> {
     let start = Instant::now();
     let history = History::of(payments.to_vec(), delay, Config::workers(arguments.workers))?;
@@ -138,8 +168,8 @@ fn evaluate(
         payments.len(),
         start.elapsed().as_secs_f64()
     );
-    if delay == HANDBOOK_DELAY {
-        report.baselines = baselines(&history, folds);
+    if let Some(baselines) = baselines {
+        *baselines = judge_baselines(&history, folds);
     }
     let specs = chosen(&arguments.models)?;
     let none = Ensemble { name: "", members: &[] };
@@ -152,7 +182,7 @@ fn evaluate(
 }
 
 /// Three rules written by hand, and the best that any score could do.
-fn baselines(history: &History, folds: &[Fold]) -> Vec<Row> {
+fn judge_baselines(history: &History, folds: &[Fold]) -> Vec<Row> {
     let judge = |score: &dyn Fn(&Transaction, &Features) -> f64, fold: &Fold| {
         let scored = fold.test(&history.payments).into_iter().map(|place| {
             let (payment, features) = (&history.payments[place], &history.features[place]);
@@ -203,6 +233,14 @@ fn print(report: &Report) {
             cell(row.ap, row.ap_std),
             cell(row.cp100, row.cp100_std)
         );
+    }
+    if !report.paired.is_empty() {
+        println!("\nAP less that of XGBoost (our own run of it, on the handbook's 15 inputs), fold by fold:");
+        for Paired { name, less_xgboost, mean } in &report.paired {
+            let better = less_xgboost.iter().filter(|difference| **difference > 0.0).count();
+            let folds: Vec<String> = less_xgboost.iter().map(|difference| format!("{difference:+.3}")).collect();
+            println!("{name:32} {mean:+.3}   {}   better on {better} of {}", folds.join(" "), folds.len());
+        }
     }
     if !report.label_delays.is_empty() {
         println!("\nwhat fresher labels are worth:");

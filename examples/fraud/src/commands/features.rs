@@ -6,20 +6,24 @@ use std::path::{Path, PathBuf};
 
 use fraud::features::Features;
 use fraud::{graph, input};
+use tidemill::time::seconds;
 use tidemill::{Config, Epoch, Record, Sink, SinkError};
 
 /// The flags of `fraud features`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The CSV file to write; an existing one is replaced.
+    /// The CSV file to write; an existing one is replaced. "-" is standard output.
     #[arg(long, value_name = "FILE.csv")]
     out: PathBuf,
     /// Transactions as `fraud generate` writes them; they are generated if this is not given.
     #[arg(long, value_name = "FILE.csv")]
     input: Option<PathBuf>,
     /// Days until a payment's label is known.
-    #[arg(long, value_name = "DAYS", default_value_t = 7)]
+    #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u64).range(..=3_650))]
     label_delay: u64,
+    /// Seconds by which payments may be out of order; what is later than that is left out and counted.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    disorder: u32,
     #[command(flatten)]
     engine: tidemill::Flags,
 }
@@ -29,28 +33,34 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = Config::from_flags(&arguments.engine)?;
     let payments = input::payments(arguments.input.as_deref());
     let made = tidemill::report::cpu_seconds();
-    let (delay, out) = (arguments.label_delay, arguments.out.clone());
+    let (delay, disorder) = (arguments.label_delay, seconds(arguments.disorder.into()));
+    let out = arguments.out.clone();
     let report = tidemill::execute(config, move |job| {
-        let features = graph::final_features(payments.stream(job, "payments", 0)?, delay)?;
+        let features = graph::final_features(payments.stream(job, "payments", disorder)?, delay)?;
         features.sink("features", FeatureCsv::new(&out))
-    })?;
+    })?
+    .finished()?;
     let cpu = tidemill::report::cpu_seconds() - made;
+    let written = report.operator("features").map_or(0, |features| features.records_in);
+    let lost = match report.late() {
+        0 => String::new(),
+        late => format!(" ({late} came too late and are left out: --disorder SECONDS lets them be out of order)"),
+    };
     eprintln!(
-        "{}: {} transactions in {:.2} s of wall and {cpu:.2} s of CPU time: {:.2} million per CPU second; peak memory {} MiB",
+        "{}: {written} transactions{lost} in {:.2} s of wall and {cpu:.2} s of CPU time: {:.2} million per CPU second; peak memory {} MiB",
         arguments.out.display(),
-        report.records,
         report.wall_s,
-        report.records as f64 / cpu / 1e6,
+        report.records as f64 / cpu.max(0.01) / 1e6,
         report.peak_kb / 1024,
     );
     Ok(())
 }
 
 /// Writes features as CSV without a header: integers only, so nothing needs quoting. The file is
-/// created when the first features come.
+/// created when the first features come, or the end.
 struct FeatureCsv {
     path: PathBuf,
-    out: Option<File>,
+    out: Option<Box<dyn Write>>,
     text: Vec<u8>,
 }
 
@@ -61,6 +71,19 @@ impl FeatureCsv {
 
     fn failed(&self, error: &std::io::Error) -> SinkError {
         SinkError::new(format!("cannot write {}: {error}", self.path.display()))
+    }
+
+    /// Writes what is in `text`.
+    fn flush(&mut self) -> Result<(), SinkError> {
+        let mut out = match self.out.take() {
+            Some(out) => out,
+            None if self.path.as_os_str() == "-" => Box::new(std::io::stdout()),
+            None => Box::new(File::create(&self.path).map_err(|error| self.failed(&error))?),
+        };
+        let written = out.write_all(&self.text).and_then(|()| out.flush()).map_err(|error| self.failed(&error));
+        self.text.clear();
+        self.out = Some(out);
+        written
     }
 }
 
@@ -80,13 +103,10 @@ impl Sink for FeatureCsv {
             self.text.pop();
             self.text.push(b'\n');
         }
-        let mut out = match self.out.take() {
-            Some(out) => out,
-            None => File::create(&self.path).map_err(|error| self.failed(&error))?,
-        };
-        let written = out.write_all(&self.text).map_err(|error| self.failed(&error));
-        self.text.clear();
-        self.out = Some(out);
-        written
+        self.flush()
+    }
+
+    fn close(&mut self) -> Result<(), SinkError> {
+        self.flush()
     }
 }

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use fraud::input::Payments;
 use fraud::serving::{Explainer, Padding, Scorer};
 use fraud::{alert::Alert, cards, graph, input};
-use tidemill::time::days;
+use tidemill::time::{days, seconds};
 use tidemill::{Config, Report};
 use tidemill_files::JsonLinesSink;
 use tidemill_inference::{Infer, Pool, PoolConfig};
@@ -39,11 +39,14 @@ pub struct Serving {
     #[arg(long, value_name = "FILE.jsonl")]
     pub scores: Option<PathBuf>,
     /// Days until a payment's label is known.
-    #[arg(long, value_name = "DAYS", default_value_t = 7)]
-    pub label_delay: u64,
+    #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(..=3_650))]
+    pub label_delay: u32,
     /// Days for which late payments and labels correct the scores given.
-    #[arg(long, value_name = "DAYS", default_value_t = 7)]
-    pub keep: u64,
+    #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(..=3_650))]
+    pub keep: u32,
+    /// Seconds by which payments may be out of order; what is later than that is left out and counted.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub disorder: u32,
     /// Payments the model is asked about at once, at most.
     #[arg(long, value_name = "ROWS", default_value_t = 256)]
     pub batch: usize,
@@ -64,6 +67,7 @@ impl Default for Serving {
             scores: None,
             label_delay: 7,
             keep: 7,
+            disorder: 0,
             batch: 256,
             padded: false,
             threads: 1,
@@ -79,6 +83,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let payments = input::payments(arguments.input.as_deref());
     let report = score(&payments, &arguments.serving, Config::from_flags(&arguments.engine)?)?;
+    let read = report.operator("payments");
+    if read.is_some_and(|payments| payments.records_out == 0 && payments.dead > 0) {
+        bail!("none of the lines is what `fraud generate` writes: say by --map which column is what");
+    }
     let given = report.operator("alerts").map_or(0, |alerts| alerts.records_out);
     let payments = report.operator("payments").map_or(0, |payments| payments.records_out);
     let latency = report.epoch_latency;
@@ -94,6 +102,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         latency.p99_ms,
         report.peak_kb / 1024,
     );
+    report.finished()?;
     Ok(())
 }
 
@@ -108,9 +117,10 @@ pub fn score(payments: &Payments, serving: &Serving, config: Config) -> anyhow::
     let scorers = Pool::new(pool, move || Scorer::load(&scorer, padding));
     let explainers = Pool::new(PoolConfig::default(), move || Explainer::load(&explainer, padding));
     let report = tidemill::execute(config, move |job| {
-        let labels = payments.labels(job, "labels", days(serving.label_delay as i64))?;
-        let payments = payments.stream(job, "payments", 0)?;
-        let features = graph::current_features(payments, labels, serving.keep)?;
+        let disorder = seconds(serving.disorder.into());
+        let labels = payments.labels(job, "labels", days(serving.label_delay.into()), disorder)?;
+        let payments = payments.stream(job, "payments", disorder)?;
+        let features = graph::current_features(payments, labels, serving.label_delay.into(), serving.keep.into())?;
         let scores = features.infer("scores", &scorers, |features| *features)?;
         if let Some(path) = &serving.scores {
             scores.clone().sink("score changes", JsonLinesSink::updates(path)?)?;

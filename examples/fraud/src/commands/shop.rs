@@ -61,6 +61,8 @@ struct Lines {
     /// Not CSV, or with a number that is none: dead letters.
     bad: u64,
     without_customer: u64,
+    /// Further out of order than scores are kept.
+    late: u64,
     kinds: Vec<Counted>,
 }
 
@@ -73,7 +75,7 @@ pub fn run(input: &Path, mapping: &Mapping, shop: &Arguments, serving: &Serving,
         cancels: shop.cancels.clone(),
         no_goods: shop.no_goods.iter().map(|item| item.to_uppercase()).collect(),
     };
-    let file = Shop { file: input.to_owned(), delimiter, rules, keep_days: serving.keep };
+    let file = Shop { file: input.to_owned(), delimiter, rules, keep_days: serving.keep.into() };
     let trained_until = train(&file, shop, &config)?;
     let (report, lines, alerts, cancelled) = score(&file, shop, serving, config)?;
     let scored = lines.kinds.iter().find(|counted| counted.kind == Kind::Purchase);
@@ -130,18 +132,20 @@ fn score(file: &Shop, shop: &Arguments, serving: &Serving, mut config: Config) -
         let (alerts, cancelled) = (alerts.clone(), cancelled.clone());
         let failed = |error: tidemill::SinkError| tidemill::Error::Sink { sink: "alert file".into(), reason: error.0 };
         tidemill::execute(config, move |job| {
-            let seen = file.features(job, &counts, serving.keep, Millis::MAX)?;
+            let seen = file.features(job, &counts, file.keep_days, Millis::MAX)?;
             let top = shop::alerts(seen.rows, &scorers, &explainers, top)?;
             top.clone().sink("kept alerts", alerts.clone())?;
             top.sink("alert file", JsonLinesSink::records(&serving.alerts).map_err(failed)?)?;
             seen.facts.filter(|fact| fact.cancelled).sink("cancellations", cancelled.clone())
         })?
+        .finished()?
     };
     let kinds = counts.all();
     let bad = report.operator("lines").map_or(0, |lines| lines.dead);
     let lines = Lines {
         read: kinds.iter().map(|counted| counted.lines).sum::<u64>() + bad,
         bad,
+        late: report.late(),
         without_customer: kinds.iter().map(|counted| counted.without_customer).sum(),
         kinds,
     };
@@ -199,6 +203,12 @@ fn print_lines(lines: &Lines) {
             repeated => format!(" ({repeated} of them there already, field by field: left out)"),
         };
         println!("{:>9} {}{repeated}", counted.lines, counted.kind.describe());
+    }
+    if lines.late > 0 {
+        println!(
+            "{:>9} of these came too late to be scored: --keep DAYS lets the file be more out of order",
+            lines.late
+        );
     }
     if lines.bad > 0 {
         println!("{:>9} lines that cannot be read: dead letters, the first of them in the log", lines.bad);
