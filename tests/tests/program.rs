@@ -89,7 +89,7 @@ fn signalled(how: &str, signals: &[&str]) -> Option<i32> {
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "waiting\n");
     for signal in signals {
-        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        assert!(Command::new("kill").args([*signal, &child.id().to_string()]).status().unwrap().success());
     }
     let status = child.wait().unwrap();
     drop(stdin);
