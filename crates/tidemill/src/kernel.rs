@@ -62,6 +62,11 @@ impl<In, Out> Default for Emit<In, Out> {
 /// One worker's share of a keyed operator, for those who need more than [`crate::Process`] or
 /// [`crate::Maintain`]: windows, sliding features. State is kept by key and must be given back
 /// whole, by key group, so that a checkpoint can be restored on another number of workers.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a `Kernel`",
+    label = "no `Kernel`",
+    note = "which kind of operator to write: see `tidemill::guide`"
+)]
 pub trait Kernel: 'static {
     /// What it takes.
     type In: Data;

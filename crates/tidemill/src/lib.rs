@@ -1,4 +1,4 @@
-//! Tidemill: a dataflow engine for online shops.
+//! Tidemill: a dataflow engine for online shops. How to write an operator is told in the [`guide`].
 
 #![deny(missing_docs)]
 
@@ -10,6 +10,7 @@ mod drain;
 mod error;
 mod events;
 mod explain_time;
+pub mod guide;
 pub mod harness;
 pub mod hash;
 mod ingest;

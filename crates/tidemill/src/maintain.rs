@@ -13,15 +13,22 @@ use rustc_hash::FxHashMap;
 /// An operator that keeps state per key and says which rows are true of it. The engine emits the
 /// difference between the rows before and after each epoch, so the collection is at every epoch
 /// exactly `rows(state)`, and after a restart again.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a `Maintain`",
+    label = "no `Maintain`",
+    note = "how to write one: see `tidemill::guide`"
+)]
 pub trait Maintain: 'static {
+    // The compiler shows the lines below, with their comments, where a type does not fit.
+
     /// What state is found by.
-    type Key: Key;
+    type Key: Key; // what to derive: see `tidemill::guide`
     /// What comes in.
-    type In: Data;
+    type In: Data; // what to derive: see `tidemill::guide`
     /// What is kept per key.
-    type State: State;
+    type State: State; // what to derive: see `tidemill::guide`
     /// What is true of it.
-    type Row: Data + Ord;
+    type Row: Data + Ord; // what to derive: see `tidemill::guide`
 
     /// The order in which events are needed. With [`Order::Any`], `events` are in no order.
     const ORDER: Order = Order::Arrival;

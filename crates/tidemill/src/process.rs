@@ -42,15 +42,22 @@ use std::collections::BTreeSet;
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a `Process`",
+    label = "no `Process`",
+    note = "how to write one: see `tidemill::guide`"
+)]
 pub trait Process: 'static {
+    // The compiler shows the lines below, with their comments, where a type does not fit.
+
     /// What state is found by.
-    type Key: Key;
+    type Key: Key; // what to derive: see `tidemill::guide`
     /// What comes in.
-    type In: Data;
+    type In: Data; // what to derive: see `tidemill::guide`
     /// What goes out.
-    type Out: Data;
+    type Out: Data; // what to derive: see `tidemill::guide`
     /// What is kept per key. It begins as `State::default()`.
-    type State: State;
+    type State: State; // what to derive: see `tidemill::guide`
 
     /// The order in which events are needed.
     const ORDER: Order = Order::EventTime;

@@ -9,9 +9,11 @@ use std::fmt::Debug;
 /// dead letter. Implemented for every type with these bounds; derive them and you are done.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot travel on a stream",
-    note = "derive `Clone, Debug, Serialize, Deserialize`; the type must own its data (`String`, not `&str`)"
+    note = "derive `Clone, Debug, Serialize, Deserialize`; the type must own its data (`String`, not `&str`)",
+    note = "more in `tidemill::guide`, \"When the compiler complains\""
 )]
 pub trait Data: Clone + Debug + Send + Serialize + DeserializeOwned + 'static {}
+#[diagnostic::do_not_recommend]
 impl<T: Clone + Debug + Send + Serialize + DeserializeOwned + 'static> Data for T {}
 
 /// Where a record came from, which orders it among all records of a job in the same way on any

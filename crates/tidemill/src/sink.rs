@@ -8,6 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Writes results. A sink is one writer for the whole job: it gets every worker's items of an
 /// epoch at once, in an order that does not depend on the number of workers, then the next.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a `Sink`",
+    label = "no `Sink`",
+    note = "a sink of a stream takes `Record<T>`, one of a collection `Update<T>`: `tidemill::Console` is a short one"
+)]
 pub trait Sink: 'static {
     /// What it takes: [`Record<T>`] from a stream, [`Update<T>`] from a collection.
     type Item;

@@ -7,6 +7,11 @@ use std::rc::Rc;
 /// Something to read from: a fixed list of partitions, each read in order by one worker.
 ///
 /// The list must not depend on the number of workers, for results must not.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a `Source`",
+    label = "no `Source`",
+    note = "a source says which partitions it has and opens readers: `tidemill::Events` is a short one"
+)]
 pub trait Source: 'static {
     /// What it yields.
     type Item: Data;

@@ -26,9 +26,11 @@ use timely::progress::operate::FrontierInterest;
 /// What keyed state is found by. Implemented for every type with these bounds.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a key",
-    note = "derive `Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize`"
+    note = "derive `Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize`; floats cannot be keys",
+    note = "more in `tidemill::guide`, \"When the compiler complains\""
 )]
 pub trait Key: Data + Eq + Ord + Hash {}
+#[diagnostic::do_not_recommend]
 impl<K: Data + Eq + Ord + Hash> Key for K {}
 
 /// Events that happened, each once, with their event time, and a watermark beside them.

@@ -11,6 +11,11 @@ use std::fmt::Display;
 ///
 /// A panic, an error, or the wrong number of answers stops the job with a message that says so.
 /// A single answer that is no score (NaN) costs only its own row: see [`Answer`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a `Model`",
+    label = "no `Model`",
+    note = "a model has `In`, `Out` and `predict`; networks of libtorch are in `tidemill-torch`"
+)]
 pub trait Model: 'static {
     /// What it is asked about: the features of a record or row. A fixed-size array such as
     /// `[f32; 15]` makes a batch one contiguous block (`rows.as_flattened()`), with no allocation

@@ -1,0 +1,1 @@
+#![doc = include_str!("../docs/writing-operators.md")]
