@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::hash::stable_hash;
 use crate::job::Job;
-use crate::plan::Node;
+use crate::plan::{Node, type_name};
 use crate::record::{Data, Record, Seq};
 use crate::sink::{Sink, Update};
 use crate::stream::Stream;
@@ -71,6 +71,9 @@ impl<'s, D: differential_dataflow::Data> Collection<'s, D> {
         job: Job<'s>,
         node: usize,
     ) -> Self {
+        if let Some(node) = job.runtime().plan.borrow_mut().node(node) {
+            node.rows = Some(type_name::<D>());
+        }
         Collection { inner, tide, job, node }
     }
 
@@ -80,7 +83,7 @@ impl<'s, D: differential_dataflow::Data> Collection<'s, D> {
         f: impl FnOnce(VecCollection<'s, Epoch, D, isize>) -> VecCollection<'s, Epoch, E, isize>,
     ) -> Collection<'s, E> {
         let node = self.job.note(Node::new(kind, None, &[self.node]));
-        Collection { inner: f(self.inner), tide: self.tide, job: self.job, node }
+        Collection::new(f(self.inner), self.tide, self.job, node)
     }
 
     /// Derives another collection by any of differential's operators.

@@ -32,7 +32,7 @@ pub struct Node {
     pub key: Option<String>,
     /// The type of the state of a key.
     pub state: Option<String>,
-    /// The type of the rows it maintains.
+    /// The type of the rows it keeps true, if it gives a collection.
     pub rows: Option<String>,
 }
 
@@ -76,9 +76,9 @@ impl Plan {
         }
     }
 
-    /// The graph in Graphviz's language: `dot -Tsvg` draws it. Boxes have state, and those with two lines maintain rows.
+    /// The graph in Graphviz's language: `dot -Tsvg` draws it. Boxes have state; what has two lines keeps rows true.
     pub fn graphviz(&self) -> String {
-        let mut text = "digraph job {\n  rankdir=LR;\n  node [fontname=\"sans-serif\"];\n".to_owned();
+        let mut text = "digraph job {\n  rankdir=TB;\n  node [fontname=\"sans-serif\"];\n".to_owned();
         for (at, node) in self.nodes.iter().enumerate() {
             let label: Vec<String> =
                 std::iter::once(node.title()).chain(node.details()).map(|line| escape(&line)).collect();
@@ -97,7 +97,7 @@ impl Plan {
         text + "}\n"
     }
 
-    /// The graph in Mermaid's language, which Markdown pages draw. Boxes have state, and those with two sides maintain rows.
+    /// The graph in Mermaid's language, which Markdown pages draw. Boxes have state; what has two sides keeps rows true.
     pub fn mermaid(&self) -> String {
         let mut text = "flowchart LR\n".to_owned();
         for (at, node) in self.nodes.iter().enumerate() {

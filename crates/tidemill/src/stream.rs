@@ -326,9 +326,6 @@ where
     {
         let (job, tide) = (self.stream.job.clone(), self.stream.tide.clone());
         let (out, late, node) = self.run(name, kernel)?;
-        if let Some(node) = job.runtime().plan.borrow_mut().node(node) {
-            node.rows = Some(type_name::<R>());
-        }
         let rows = differential_dataflow::VecCollection::new(out);
         let rows = Collection::new(rows, tide.clone(), job.clone(), node);
         Ok((rows, Stream::new(late, tide, job, node)))

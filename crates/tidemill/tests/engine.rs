@@ -376,7 +376,7 @@ fn a_graph_can_be_looked_at() {
   4  sessions: process Sessions  of 3  (by u8, state (u32, Option<i64>))
   5  out: sink  of 4
   6  counts: maintain Total  of 3  (by u8, state i64, rows (u8, i64))
-  7  filter  of 6
+  7  filter  of 6  (rows (u8, i64))
   8  rows out: sink  of 7
 ";
     assert_eq!(plans[0].to_string(), text);

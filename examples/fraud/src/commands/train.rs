@@ -25,6 +25,9 @@ pub struct Arguments {
     /// The first day of the training week, counted from 2018-04-01 (136 is 2018-08-15, the latest test fold).
     #[arg(long, value_name = "DAY", default_value_t = TEST[0].train_start_day)]
     day: u32,
+    /// Days until a payment's label is known, as `fraud run --label-delay` will have it.
+    #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u64).range(..=3_650))]
+    label_delay: u64,
     /// The seed of weights, order and dropout.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -37,7 +40,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     one_thread_each();
     let specs = chosen(&arguments.models)?;
     let payments = history::transactions(arguments.input.as_deref())?;
-    let history = History::of(payments, 7, Config::from_flags(&arguments.engine)?)?;
+    let history = History::of(payments, arguments.label_delay, Config::from_flags(&arguments.engine)?)?;
     let table = Table::new(&history.payments, &history.features)?;
     let out = &arguments.out;
     std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
