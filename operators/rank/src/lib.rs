@@ -2,6 +2,7 @@
 //!
 //! - [`Ranks::top_counts`]: the items of a key that had the most events.
 //! - [`Ranks::top_k`]: the events of a key with the greatest scores.
+//! - [`Ranks::latest`]: the latest event of a key, which makes a table of a stream.
 //! - [`ranked`]: the same of a collection's rows, which may be retracted, with the rank of each.
 //!
 //! Which items are viewed most in each category?
@@ -27,10 +28,12 @@
 #![deny(missing_docs)]
 
 mod counts;
+mod latest;
 mod ranked;
 mod top;
 
 pub use counts::Counted;
+pub use latest::Latest;
 pub use ranked::{Ranked, ranked};
 pub use top::Top;
 
@@ -65,6 +68,15 @@ pub trait Ranks<'s, T: Data, K: Key>: Sized {
     ) -> Result<Collection<'s, Ranked<K, T>>>
     where
         T: Ord;
+
+    /// The latest event of each key by event time, of those at the same time the greatest. Every event counts, also
+    /// late ones. Rows change in the epoch of the events that change them.
+    ///
+    /// So a stream of versions is a table of what holds now, and a stream of things that happen once each is a table of
+    /// them. State: one event per key.
+    fn latest(self, name: &str) -> Result<Collection<'s, T>>
+    where
+        T: Ord;
 }
 
 impl<'s, T: Data, K: Key, F: Fn(&T) -> K + Clone + 'static> Ranks<'s, T, K> for Keyed<'s, T, F> {
@@ -91,5 +103,12 @@ impl<'s, T: Data, K: Key, F: Fn(&T) -> K + Clone + 'static> Ranks<'s, T, K> for 
         T: Ord,
     {
         self.maintain(name, Top::new(k, score))
+    }
+
+    fn latest(self, name: &str) -> Result<Collection<'s, T>>
+    where
+        T: Ord,
+    {
+        self.maintain(name, Latest::new())
     }
 }

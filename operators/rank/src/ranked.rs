@@ -87,6 +87,18 @@ mod tests {
         rows
     }
 
+    /// Of each key the event with the greatest time, and of those the greatest.
+    fn last(events: &[Event]) -> Vec<Event> {
+        let mut last: BTreeMap<u8, Event> = BTreeMap::new();
+        events.iter().for_each(|event| {
+            let kept = last.entry(event.1).or_insert(*event);
+            *kept = (*kept).max(*event);
+        });
+        let mut rows: Vec<Event> = last.into_values().collect();
+        rows.sort();
+        rows
+    }
+
     proptest! {
         #[test]
         fn tops_are_what_counting_and_sorting_give_after_every_epoch(
@@ -96,19 +108,25 @@ mod tests {
             let key = |event: &Event| event.1;
             let mut counts = Harness::kernel(workers, key, move || crate::CountsKernel::new(key, |event: &Event| event.2, n));
             let mut tops = Harness::maintain(workers, key, move || crate::Top::new(n, |event: &Event| event.2));
+            let mut latest = Harness::maintain(workers, key, crate::Latest::new);
             let (mut count_rows, mut top_rows, mut events) = (BTreeMap::new(), BTreeMap::new(), vec![]);
+            let mut latest_rows = BTreeMap::new();
             for (number, epoch) in epochs.into_iter().enumerate() {
                 for event in epoch {
                     counts.push(event.0, event);
                     tops.push(event.0, event);
+                    latest.push(event.0, event);
                     events.push(event);
                 }
                 counts.close_epoch();
                 tops.close_epoch();
+                latest.close_epoch();
                 left(&mut count_rows, counts.changes().into_iter().map(|(_, row, diff)| (row, diff)));
                 left(&mut top_rows, tops.changes().into_iter().map(|(_, row, diff)| (row, diff)));
+                left(&mut latest_rows, latest.changes().into_iter().map(|(_, row, diff)| (row, diff)));
                 prop_assert_eq!(count_rows.keys().copied().collect::<Vec<_>>(), counted(&events, n));
                 prop_assert_eq!(top_rows.keys().copied().collect::<Vec<_>>(), best(&events, n));
+                prop_assert_eq!(latest_rows.keys().copied().collect::<Vec<_>>(), last(&events));
                 if number == cut {
                     let mut again = BTreeMap::new();
                     left(&mut again, counts.restore(after).unwrap().into_iter().map(|(row, _, diff)| (row, diff)));
@@ -116,6 +134,9 @@ mod tests {
                     let mut again = BTreeMap::new();
                     left(&mut again, tops.restore(after).unwrap().into_iter().map(|(row, _, diff)| (row, diff)));
                     prop_assert_eq!(&again, &top_rows);
+                    let mut again = BTreeMap::new();
+                    left(&mut again, latest.restore(after).unwrap().into_iter().map(|(row, _, diff)| (row, diff)));
+                    prop_assert_eq!(&again, &latest_rows);
                 }
             }
         }
@@ -129,8 +150,8 @@ mod tests {
         ) {
             let mut first = None;
             for workers in [1, 2, 4] {
-                let (counts, tops, ranks) = (Memory::new(), Memory::new(), Memory::new());
-                let (to_counts, to_tops, to_ranks) = (counts.clone(), tops.clone(), ranks.clone());
+                let (counts, tops, ranks, latest) = (Memory::new(), Memory::new(), Memory::new(), Memory::new());
+                let (to_counts, to_tops, to_ranks, to_latest) = (counts.clone(), tops.clone(), ranks.clone(), latest.clone());
                 let input = Events::new(events.clone());
                 execute(Config { epoch_records, ..Config::workers(workers) }, move |job| {
                     let events = job.source("events", input.clone(), Timing::by(|event: &Event| event.0))?.key_by(|e| e.1);
@@ -138,9 +159,10 @@ mod tests {
                     // The keys with the most events of one item; counts of counts are retracted and added.
                     ranked(counts.clone(), 2, |_| (), |row| row.count).sink("ranks", to_ranks.clone())?;
                     counts.sink("counts out", to_counts.clone())?;
+                    events.clone().latest("latest")?.sink("latest out", to_latest.clone())?;
                     events.top_k("tops", 3, |event| event.2)?.sink("tops out", to_tops.clone())
                 }).unwrap();
-                let written = (counts.take(), tops.take(), ranks.take());
+                let written = (counts.take(), tops.take(), ranks.take(), latest.take());
                 let mut rows = BTreeMap::new();
                 left(&mut rows, written.2.iter().map(|(_, Update { row, diff })| (*row, *diff)));
                 let mut expected = counted(&events, 3);
