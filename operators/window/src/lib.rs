@@ -62,6 +62,7 @@ mod windows;
 
 pub use aggregate::Aggregate;
 pub use aggregates::{
-    Collect, Count, Distinct, HyperLogLog, Max, Mean, Min, Moments, Quantiles, Registers, Sum, TopK, Variance,
+    Collect, Count, Distinct, HyperLogLog, Leaders, Max, Mean, Min, Moments, Only, Quantiles, Registers, Sum, TopK,
+    Variance,
 };
 pub use windows::{IntoWindows, Window, Windowed, Windows};

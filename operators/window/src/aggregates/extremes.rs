@@ -1,6 +1,7 @@
-//! The least, the greatest, and the several greatest.
+//! The least, the greatest, the several greatest, and the events they come from.
 
 use crate::Aggregate;
+use std::cmp::Ordering;
 use std::marker::PhantomData;
 use tidemill::Data;
 
@@ -97,5 +98,43 @@ impl<T: Data, V: Data + Ord, F: Fn(&T) -> V + 'static> Aggregate for TopK<T, F> 
 
     fn result(&self, top: &Vec<V>) -> Vec<V> {
         top.clone()
+    }
+}
+
+/// The events for which something is greatest: all of them where several are level, sorted.
+#[derive(Clone, Copy, Debug)]
+pub struct Leaders<T, F>(F, PhantomData<fn(&T)>);
+
+impl<T, V, F: Fn(&T) -> V> Leaders<T, F> {
+    /// The events for which what `value` says of them is greatest.
+    pub fn of(value: F) -> Self {
+        Leaders(value, PhantomData)
+    }
+}
+
+impl<T: Data + Ord, V: Ord, F: Fn(&T) -> V + 'static> Aggregate for Leaders<T, F> {
+    type In = T;
+    type Acc = Vec<T>;
+    type Out = Vec<T>;
+
+    #[inline]
+    fn add(&self, leaders: &mut Vec<T>, event: &T) {
+        let ahead = leaders.first().map(|leader| (self.0)(event).cmp(&(self.0)(leader)));
+        match ahead {
+            Some(Ordering::Less) => return,
+            Some(Ordering::Greater) => leaders.clear(),
+            Some(Ordering::Equal) | None => (),
+        }
+        leaders.push(event.clone());
+    }
+
+    fn merge(&self, leaders: &mut Vec<T>, other: &Vec<T>) {
+        other.iter().for_each(|event| self.add(leaders, event));
+    }
+
+    fn result(&self, leaders: &Vec<T>) -> Vec<T> {
+        let mut leaders = leaders.clone();
+        leaders.sort();
+        leaders
     }
 }

@@ -3,12 +3,14 @@
 mod collect;
 mod distinct;
 mod extremes;
+mod only;
 mod quantiles;
 mod sums;
 
 pub use collect::Collect;
 pub use distinct::{Distinct, HyperLogLog, Registers};
-pub use extremes::{Max, Min, TopK};
+pub use extremes::{Leaders, Max, Min, TopK};
+pub use only::Only;
 pub use quantiles::Quantiles;
 pub use sums::{Count, Mean, Moments, Sum, Variance};
 
@@ -65,7 +67,17 @@ mod tests {
             prop_assert!((*variance - expected).abs() <= 1e-9 * expected.max(1.0));
             let mut all = events.clone();
             all.sort();
-            prop_assert_eq!(pieced(&Collect::new(), &events, cut, &more), all);
+            prop_assert_eq!(pieced(&Collect::new(), &events, cut, &more), all.clone());
+            // Of few different values many are level.
+            let most = all.iter().map(|e| e.0 / 300).max();
+            let leaders: Vec<Event> = all.iter().filter(|e| Some(e.0 / 300) == most).copied().collect();
+            prop_assert_eq!(pieced(&Leaders::of(|e: &Event| e.0 / 300), &events, cut, &more), leaders);
+            let few = Only::of(|e: &Event| e.1 < 5, (Count::new(), Sum::of(cents), Max::of(cents)));
+            let some: Vec<i64> = all.iter().filter(|e| e.1 < 5).map(cents).collect();
+            let expected = (some.len() as u64, some.iter().sum(), some.iter().max().copied().unwrap_or_default());
+            prop_assert_eq!(pieced(&few, &events, cut, &more), expected);
+            let invertible = Only::of(|e: &Event| e.1 < 5, Sum::of(cents));
+            prop_assert_eq!(pieced(&invertible, &events, cut, &more), expected.1);
         }
 
         #[test]
