@@ -36,11 +36,6 @@ use tidemill::{Data, State};
     note = "use one of `tidemill_window` (`Count::new()`, `Sum::of(|e| …)`, …), a tuple of up to six, or implement `Aggregate`",
     note = "all aggregates of a tuple must have the same `In`"
 )]
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a `Aggregate`",
-    label = "no `Aggregate`",
-    note = "use one of this crate, a tuple of up to six, or write one: it says how to add, merge and read off"
-)]
 pub trait Aggregate: 'static {
     /// The events.
     type In: Data;
