@@ -155,6 +155,14 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
         })
     }
 
+    /// What `f` makes of each event, where it makes something of it; time and place stay.
+    pub fn filter_map<U: Clone + 'static>(self, mut f: impl FnMut(T) -> Option<U> + 'static) -> Stream<'s, U> {
+        self.stateless("filter_map", move |batch, out| {
+            let made = batch.drain(..).map(|Record { time, seq, value }| Some(Record { time, seq, value: f(value)? }));
+            out.extend(made.flatten());
+        })
+    }
+
     /// Every event that `f` makes of each; they share its time and keep their order.
     pub fn flat_map<U: Clone + 'static, I: IntoIterator<Item = U>>(
         self,
@@ -221,10 +229,37 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
         Stream { inner: self.inner, tide: self.tide.map(behind), job: self.job, node: self.node }
     }
 
-    /// The events that `test` says yes to, and the others.
-    pub fn branch(self, test: impl Fn(&T) -> bool + Clone + 'static) -> (Stream<'s, T>, Stream<'s, T>) {
-        let otherwise = test.clone();
-        (self.clone().filter(move |event| test(event)), self.filter(move |event| !otherwise(event)))
+    /// The events that `test` says yes to, and the others. No event is copied.
+    pub fn branch(self, mut test: impl FnMut(&T) -> bool + 'static) -> (Stream<'s, T>, Stream<'s, T>) {
+        let node = self.job.note(Node::new("branch", None, &[self.node]));
+        let mut builder = OperatorBuilder::new("branch".to_owned(), self.job.scope());
+        self.job.runtime().name_operator(builder.operator_info().global_id, "branch");
+        let mut input = builder.new_input(self.inner, Pipeline);
+        builder.set_notify_for(0, FrontierInterest::Never);
+        let (yes_out, yes) = builder.new_output();
+        let (no_out, no) = builder.new_output();
+        let mut yes_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<Record<T>>>>::from(yes_out);
+        let mut no_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<Record<T>>>>::from(no_out);
+        builder.build(move |capabilities| {
+            drop(capabilities);
+            move |_| {
+                let (mut yes_out, mut no_out) = (yes_out.activate(), no_out.activate());
+                input.for_each_stamp(|cap, batches| {
+                    let Some(&epoch) = cap.least() else { return };
+                    for batch in batches {
+                        let mut no: Vec<Record<T>> = batch.extract_if(.., |record| !test(&record.value)).collect();
+                        if !no.is_empty() {
+                            no_out.session(&cap.delayed(&epoch, 1)).give_container(&mut no);
+                        }
+                        if !batch.is_empty() {
+                            yes_out.session(&cap.delayed(&epoch, 0)).give_container(batch);
+                        }
+                    }
+                });
+            }
+        });
+        let stream = |inner| Stream { inner, tide: self.tide.clone(), job: self.job.clone(), node };
+        (stream(yes), stream(no))
     }
 
     /// Groups the stream by a key, for the operators that keep state.

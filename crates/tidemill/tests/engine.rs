@@ -554,3 +554,39 @@ proptest! {
         prop_assert_eq!(out, sessions(events));
     }
 }
+
+#[test]
+fn what_has_no_state_does_the_same_on_any_number_of_workers() {
+    let numbers: Vec<i64> = (0..1_000).collect();
+    let third = |n: &i64| n % 3 == 0;
+    let mut threes = vec![];
+    let mut others = vec![];
+    for n in &numbers {
+        if third(n) {
+            threes.push(n * 10)
+        } else {
+            others.extend((n % 2 == 0).then_some([-n, -n - 1]).into_iter().flatten())
+        }
+    }
+    let mut all: Vec<i64> = threes.iter().chain(&others).copied().collect();
+    all.sort();
+    for workers in [1, 2, 4] {
+        let outs: [Memory<_>; 3] = std::array::from_fn(|_| Memory::new());
+        let to = outs.clone();
+        let input = Events::new(numbers.clone());
+        execute(Config { epoch_records: 7, ..Config::workers(workers) }, move |job| {
+            let numbers = job.source("numbers", input.clone(), Timing::by(|n: &i64| *n))?;
+            let (threes, others) = numbers.branch(third);
+            let threes = threes.map(|n| n * 10);
+            let others = others.filter_map(|n| (n % 2 == 0).then_some(-n)).flat_map(|n| [n, n - 1]);
+            threes.clone().union(others.clone()).sink("all", to[0].clone())?;
+            threes.sink("threes", to[1].clone())?;
+            others.sink("others", to[2].clone())
+        })
+        .unwrap();
+        let mut both = outs[0].values();
+        both.sort();
+        assert_eq!(both, all);
+        assert_eq!((outs[1].values(), outs[2].values()), (threes.clone(), others.clone()), "{workers} workers");
+    }
+}

@@ -161,15 +161,15 @@ impl Shop {
             counts.add(kind, &line, repeated);
             if repeated { Meaning::Nothing } else { meaning }
         });
-        let purchases = meanings.clone().flat_map(|meaning| match meaning {
+        let purchases = meanings.clone().filter_map(|meaning| match meaning {
             Meaning::Purchase(purchase, _) => Some(purchase),
             _ => None,
         });
-        let facts = meanings.flat_map(|meaning| match meaning {
+        let facts = meanings.filter_map(|meaning| match meaning {
             Meaning::Purchase(_, fact) | Meaning::Fact(fact) => Some(fact),
             Meaning::Nothing => None,
         });
-        let movements = purchases.map(Movement::Purchase).union(facts.clone().flat_map(|fact| match fact {
+        let movements = purchases.map(Movement::Purchase).union(facts.clone().filter_map(|fact| match fact {
             Fact { cancelled: true, customer: Some(customer), cents, .. } => {
                 Some(Movement::Cancellation(customer, cents))
             }

@@ -126,14 +126,14 @@ pub trait Kinds<'s> {
 
 impl<'s> Kinds<'s> for Stream<'s, Event> {
     fn people(self) -> Stream<'s, Person> {
-        self.flat_map(|event| if let Event::Person(person) = event { Some(person) } else { None })
+        self.filter_map(|event| if let Event::Person(person) = event { Some(person) } else { None })
     }
 
     fn auctions(self) -> Stream<'s, Auction> {
-        self.flat_map(|event| if let Event::Auction(auction) = event { Some(auction) } else { None })
+        self.filter_map(|event| if let Event::Auction(auction) = event { Some(auction) } else { None })
     }
 
     fn bids(self) -> Stream<'s, Bid> {
-        self.flat_map(|event| if let Event::Bid(bid) = event { Some(bid) } else { None })
+        self.filter_map(|event| if let Event::Bid(bid) = event { Some(bid) } else { None })
     }
 }

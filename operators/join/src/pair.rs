@@ -81,7 +81,8 @@ pub trait Joins<'s, L: Data, K: Key, FL>: Sized {
 
     /// Joins each event with the row of `rows` that is true for its key in the event's own epoch (the least, where there
     /// are several); an event for which `join` says `None` is left out. The event keeps its time, and later changes of
-    /// the row correct nothing.
+    /// the row correct nothing. Rows of later epochs are not known to it either, so where rows are read from a source, the
+    /// events of the epochs in which that is still being read see a part of them.
     ///
     /// State: the rows, by key. They go when the collection retracts them.
     fn lookup<R, U, FR, J>(self, name: &str, rows: Collection<'s, R>, key: FR, join: J) -> Result<Stream<'s, U>>
