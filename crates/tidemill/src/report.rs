@@ -158,7 +158,17 @@ pub fn cpu_seconds() -> f64 {
 
 /// Peak resident memory of this process, in KiB (Linux; elsewhere 0).
 pub fn peak_kb() -> u64 {
+    status_kb("VmHWM:")
+}
+
+/// Resident memory of this process now, in KiB (Linux; elsewhere 0).
+pub fn resident_kb() -> u64 {
+    status_kb("VmRSS:")
+}
+
+/// What /proc/self/status says under this name (proc(5)).
+fn status_kb(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }

@@ -1,0 +1,18 @@
+//! Ranks.
+
+use super::engine::Latest;
+use super::{Operator, State, by_user, end_rows};
+use tidemill_rank::{Ranks, ranked};
+
+pub(super) const OPERATORS: &[Operator] = &[
+    Operator::new("rank", "top 3 counts", State::Stays, |name, events| {
+        end_rows(by_user(events).top_counts(name, 3, |event| event.item)?)
+    }),
+    Operator::new("rank", "top 3 events", State::Stays, |name, events| {
+        end_rows(by_user(events).top_k(name, 3, |event| event.cents)?)
+    }),
+    Operator::new("rank", "ranked maintained rows", State::Stays, |name, events| {
+        let latest = by_user(events).maintain(name, Latest)?;
+        end_rows(ranked(latest, 3, |event| event.item, |event| event.cents))
+    }),
+];

@@ -1,0 +1,24 @@
+//! Sliding windows of ten minutes and an hour.
+
+use super::{Operator, State, by_user, end, end_rows};
+use crate::{DISORDER, Event};
+use tidemill_feature::{Distinct, HOUR, MINUTE, Role, Sliding, SlidingWindows, Span, Windows};
+
+const WINDOWS: Windows<2> = Windows::new([Span::last(10 * MINUTE), Span::last(HOUR)]);
+const LENIENT: Windows<2> = WINDOWS.lateness(DISORDER.unsigned_abs());
+
+pub(super) const OPERATORS: &[Operator] = &[
+    Operator::new("feature", "finals", State::Goes, |name, events| {
+        let sliding = Sliding::new(WINDOWS, |event: &Event| Role::Both([event.cents]));
+        end(by_user(events).finals(name, sliding)?.0)
+    }),
+    Operator::new("feature", "finals, distinct", State::Goes, |name, events| {
+        let sliding = Sliding::new(WINDOWS, |event: &Event| Role::Both([event.item.into()]));
+        end(by_user(events).finals(name, sliding.keeping::<Distinct<0>>())?.0)
+    }),
+    Operator::new("feature", "at once, corrected", State::Goes, |name, events| {
+        let sliding = Sliding::new(LENIENT, |event: &Event| Role::Both([event.cents]));
+        end_rows(by_user(events).at_once(name, sliding)?.0)
+    })
+    .late(),
+];
