@@ -42,6 +42,9 @@ fn main() -> Result<ExitCode> {
     let (first_keys, first) = resident[resident.len().min(3) - 1];
     let each = 1024.0 * (last as f64 - first as f64) / (last_keys - first_keys).max(1) as f64;
     let flat = each < TOLERANCE;
-    println!("\nmemory {}: {each:+.2} bytes for each key since the first {first_keys}", if flat { "is flat" } else { "GROWS" });
+    println!(
+        "\nmemory {}: {each:+.2} bytes for each key since the first {first_keys}",
+        if flat { "is flat" } else { "GROWS" }
+    );
     Ok(if flat { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

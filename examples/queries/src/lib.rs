@@ -6,6 +6,8 @@
 //! | q2 | per item and minute of event time: how many events, for how much | start of the minute, item, count, sum |
 //! | q3 | per event: how many events of its user in the day and in the week up to it, for how much | event, user, count and sum of each |
 //!
+//! `hopping` is q2 over windows of a day every hour: what a row of each costs can be compared. `read` only reads.
+//!
 //! Their input is one deterministic file of events ([`generate`]), their answer a [`checksum`] that depends on the rows
 //! and not on their order, so that engines can be compared.
 

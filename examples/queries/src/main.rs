@@ -35,6 +35,10 @@ enum Command {
     Q3(Run),
     /// The ten items with the most events of each category.
     Q4(Run),
+    /// Events and amount per item and day, every hour.
+    Hopping(Run),
+    /// Nothing but reading: what the other queries cost less this is theirs.
+    Read(Run),
 }
 
 #[derive(Args)]
@@ -66,6 +70,8 @@ fn run_command(command: Command) -> anyhow::Result<()> {
         Command::Q2(arguments) => run("q2", Query::Q2, arguments),
         Command::Q3(arguments) => run("q3", Query::Q3, arguments),
         Command::Q4(arguments) => run("q4", Query::Q4, arguments),
+        Command::Hopping(arguments) => run("hopping", Query::Hopping, arguments),
+        Command::Read(arguments) => run("read", Query::Read, arguments),
     }
 }
 
