@@ -11,7 +11,8 @@ use tempfile::TempDir;
 use tidemill::Config;
 
 const MINUTE: i64 = 60_000;
-const DAY: i64 = 24 * 60 * MINUTE;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
 
 /// An answer as the number of its rows and their checksum.
 type Sum = (u64, u64);
@@ -32,6 +33,18 @@ fn q2(events: &[Event]) -> Sum {
         *slot = (slot.0 + 1, slot.1 + e.amount);
     }
     sum(minutes.into_iter().map(|((start, item), (n, cents))| vec![start as u64, item as u64, n, cents as u64]))
+}
+
+fn hopping(events: &[Event]) -> Sum {
+    let mut days: BTreeMap<(i64, u32), (u64, i64)> = BTreeMap::new();
+    for e in events {
+        let last = e.ts / HOUR * HOUR;
+        for start in (0..24).map(|hours| last - hours * HOUR) {
+            let slot = days.entry((start, e.item_id)).or_default();
+            *slot = (slot.0 + 1, slot.1 + e.amount);
+        }
+    }
+    sum(days.into_iter().map(|((start, item), (n, cents))| vec![start as u64, item as u64, n, cents as u64]))
 }
 
 fn q3(events: &[Event]) -> Sum {
@@ -78,8 +91,9 @@ fn write(text: &[u8]) -> (TempDir, PathBuf, Vec<PathBuf>) {
 
 /// Checks all queries on any number of workers, read either way, from one file and from two.
 fn check(events: &[Event], all: &PathBuf, halves: &[PathBuf]) {
-    let expected = [q1(events), q2(events), q3(events), q4(events)];
-    for (query, expected) in [Query::Q1, Query::Q2, Query::Q3, Query::Q4].into_iter().zip(expected) {
+    let expected = [q1(events), q2(events), q3(events), q4(events), hopping(events)];
+    let queries = [Query::Q1, Query::Q2, Query::Q3, Query::Q4, Query::Hopping];
+    for (query, expected) in queries.into_iter().zip(expected) {
         for workers in [1, 2, 4] {
             let run = [
                 answer(query, event::lines(all), Config::workers(workers)),

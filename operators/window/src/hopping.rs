@@ -1,7 +1,8 @@
-//! Hopping windows, each given once, from panes that neighbours share.
+//! Hopping windows, each given once, from panes that neighbours share and that are added up anew for each window: for
+//! aggregates that can take nothing back. For the others see `rolling.rs`.
 
 use crate::aggregate::Aggregate;
-use crate::windows::{Grid, Kind, Window, Windows, closed_through, place};
+use crate::windows::{Grid, Window, Windows, closed_through, place};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -13,9 +14,6 @@ use tidemill::{Closing, Emit, Kernel, Key, Millis, Order, Record, StateError, by
 struct Panes<Acc> {
     /// By number; none is empty.
     panes: VecDeque<(i64, Acc)>,
-    /// What the first `included` panes add up to, for aggregates that can take it back.
-    running: Acc,
-    included: usize,
 }
 
 impl<Acc: Clone + Default> Panes<Acc> {
@@ -27,35 +25,19 @@ impl<Acc: Clone + Default> Panes<Acc> {
         };
         if self.panes.get(at).is_none_or(|(number, _)| *number != pane) {
             self.panes.insert(at, (pane, Acc::default()));
-            self.included += usize::from(at < self.included);
         }
         aggregate.add(&mut self.panes[at].1, event);
-        if at < self.included {
-            aggregate.add(&mut self.running, event);
-        }
     }
 
     /// What the panes of one window amount to, if it has any. Windows come in order.
     fn result<A: Aggregate<Acc = Acc>>(&mut self, window: &Range<i64>, aggregate: &A) -> Option<A::Out> {
-        while let Some((_, gone)) = self.panes.pop_front_if(|(number, _)| *number < window.start) {
-            if self.included > 0 {
-                self.included -= 1;
-                aggregate.sub(&mut self.running, &gone);
-            }
-        }
-        if !A::INVERTIBLE {
-            let mut inside = self.panes.iter().take_while(|(number, _)| *number < window.end).map(|(_, acc)| acc);
-            let first = inside.next()?;
-            let Some(second) = inside.next() else { return Some(aggregate.result(first)) };
-            let mut all = first.clone();
-            std::iter::once(second).chain(inside).for_each(|acc| aggregate.merge(&mut all, acc));
-            return Some(aggregate.result(&all));
-        }
-        while let Some((_, acc)) = self.panes.get(self.included).filter(|(number, _)| *number < window.end) {
-            aggregate.merge(&mut self.running, acc);
-            self.included += 1;
-        }
-        (self.included > 0).then(|| aggregate.result(&self.running))
+        while self.panes.pop_front_if(|(number, _)| *number < window.start).is_some() {}
+        let mut inside = self.panes.iter().take_while(|(number, _)| *number < window.end).map(|(_, acc)| acc);
+        let first = inside.next()?;
+        let Some(second) = inside.next() else { return Some(aggregate.result(first)) };
+        let mut all = first.clone();
+        std::iter::once(second).chain(inside).for_each(|acc| aggregate.merge(&mut all, acc));
+        Some(aggregate.result(&all))
     }
 }
 
@@ -73,11 +55,7 @@ pub(crate) struct HoppingKernel<K, F, A: Aggregate> {
 
 impl<K: Key, F: Fn(&A::In) -> K, A: Aggregate> HoppingKernel<K, F, A> {
     pub fn new(key: F, windows: Windows, lateness: Millis, aggregate: A) -> Self {
-        let (width, slide) = match windows.kind {
-            Kind::Hopping { width, slide } => (width, slide),
-            _ => (1, 1),
-        };
-        let grid = Grid::new(width, slide, windows.offset);
+        let grid = windows.grid();
         HoppingKernel { key, windows, grid, lateness, aggregate, keys: FxHashMap::default(), earliest: i64::MAX }
     }
 }

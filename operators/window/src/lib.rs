@@ -53,7 +53,9 @@ mod aggregate;
 mod aggregates;
 mod finals;
 mod hopping;
+mod open;
 mod panes;
+mod rolling;
 mod rows;
 #[cfg(test)]
 mod tests;

@@ -49,11 +49,7 @@ pub(crate) enum Added {
 
 impl Shape {
     pub fn new(windows: Windows, lateness: Millis) -> Self {
-        let (width, slide) = match windows.kind {
-            Kind::Hopping { width, slide } => (width, slide),
-            _ => (1, 1),
-        };
-        Shape { kind: windows.kind, grid: Grid::new(width, slide, windows.offset), lateness }
+        Shape { kind: windows.kind, grid: windows.grid(), lateness }
     }
 
     /// Whether a window that ends at `end` takes no more events.

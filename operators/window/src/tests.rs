@@ -2,6 +2,7 @@
 
 use crate::finals::FinalsKernel;
 use crate::hopping::HoppingKernel;
+use crate::rolling::RollingKernel;
 use crate::rows::{Early, RowsKernel};
 use crate::tumbling::TumblingKernel;
 use crate::windows::Kind;
@@ -243,7 +244,7 @@ proptest! {
         let at = (workers, cut, after);
         let (out, late) = match windows.kind {
             Kind::Hopping { width, slide } if width > slide => {
-                let sums = move || HoppingKernel::new(key, windows, lateness, invertible());
+                let sums = move || RollingKernel::new(key, windows, lateness, invertible());
                 for (given, expected) in run(&epochs, lateness, at, sums).0.into_iter().zip(&expected) {
                     let mut given = given;
                     given.sort();
@@ -418,6 +419,20 @@ fn the_ends_of_time_are_in_windows_too() {
         harness.watermark(END);
         let all: BTreeSet<_> = harness.changes().into_iter().flat_map(|(_, row, _)| row.value).map(|e| e.0).collect();
         assert_eq!((all.len(), harness.late().len()), (4, 0), "{windows:?}");
+    }
+    for windows in [Windows::hopping(100, 50), Windows::hopping(5, 2), Windows::hopping(3, 1).offset(-2)] {
+        let mut hopping = Harness::kernel(1, key, move || HoppingKernel::new(key, windows, 0, Contents));
+        let mut rolling = Harness::kernel(1, key, move || RollingKernel::new(key, windows, 0, invertible()));
+        for time in [Millis::MIN, Millis::MIN + 1, Millis::MAX - 1, Millis::MAX] {
+            hopping.push(time, (time, 1, 1));
+            rolling.push(time, (time, 1, 1));
+        }
+        hopping.watermark(END);
+        rolling.watermark(END);
+        let all: BTreeSet<_> = hopping.out().into_iter().flat_map(|window| window.value).map(|e| e.0).collect();
+        assert_eq!((all.len(), hopping.late().len()), (4, 0), "{windows:?}");
+        assert!(rolling.out().iter().any(|window| window.start > 0) && rolling.late().is_empty(), "{windows:?}");
+        assert!(hopping.is_empty() && rolling.is_empty(), "{windows:?}");
     }
 }
 

@@ -1,11 +1,10 @@
 //! Tumbling windows and the global one, each given once.
 
 use crate::aggregate::Aggregate;
+use crate::open::{Open, restore, snapshot};
 use crate::windows::{Kind, Window, Windows, closed_through, place};
 use rustc_hash::FxHashMap;
-use std::collections::BTreeMap;
 use std::ops::Range;
-use tidemill::hash::{group_of, stable_hash};
 use tidemill::time::{BEGINNING, END};
 use tidemill::{Closing, Emit, Kernel, Key, Millis, Order, Record, StateError, type_name};
 
@@ -16,14 +15,14 @@ pub(crate) struct TumblingKernel<K, F, A: Aggregate> {
     lateness: Millis,
     aggregate: A,
     /// By the window's start; none of them is empty.
-    open: BTreeMap<Millis, FxHashMap<K, A::Acc>>,
+    open: Open<K, A::Acc>,
     /// How many keys the window emitted last had: the next ones will be as large.
     size: usize,
 }
 
 impl<K: Key, F: Fn(&A::In) -> K, A: Aggregate> TumblingKernel<K, F, A> {
     pub fn new(key: F, windows: Windows, lateness: Millis, aggregate: A) -> Self {
-        TumblingKernel { key, windows, lateness, aggregate, open: BTreeMap::new(), size: 0 }
+        TumblingKernel { key, windows, lateness, aggregate, open: Open::new(), size: 0 }
     }
 }
 
@@ -94,22 +93,10 @@ where
     }
 
     fn snapshot(&self) -> Vec<(u8, Vec<u8>)> {
-        let mut groups: BTreeMap<u8, BTreeMap<Millis, BTreeMap<&K, &A::Acc>>> = BTreeMap::new();
-        for (&start, keys) in &self.open {
-            for (key, acc) in keys {
-                let windows = groups.entry(group_of(stable_hash(key))).or_default();
-                windows.entry(start).or_default().insert(key, acc);
-            }
-        }
-        // Into memory, of types that derive `Serialize`: the encoder has no way to fail.
-        groups.into_iter().map(|(group, windows)| (group, postcard::to_stdvec(&windows).unwrap_or_default())).collect()
+        snapshot(&self.open)
     }
 
     fn restore(&mut self, _: Closing, state: &[u8], _: &mut Emit<A::In, Self::Out>) -> Result<(), StateError> {
-        let windows: BTreeMap<Millis, BTreeMap<K, A::Acc>> = postcard::from_bytes(state)?;
-        for (start, keys) in windows {
-            self.open.entry(start).or_default().extend(keys);
-        }
-        Ok(())
+        restore(&mut self.open, state)
     }
 }

@@ -3,6 +3,7 @@
 use crate::aggregate::Aggregate;
 use crate::finals::FinalsKernel;
 use crate::hopping::HoppingKernel;
+use crate::rolling::RollingKernel;
 use crate::rows::{Early, RowsKernel};
 use crate::tumbling::TumblingKernel;
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,14 @@ impl Windows {
         match self.kind {
             Kind::Count { size, .. } => Windows { kind: Kind::Count { size, idle }, ..self },
             _ => self,
+        }
+    }
+
+    /// The grid of tumbling and hopping windows; others have none of use.
+    pub(crate) fn grid(&self) -> Grid {
+        match self.kind {
+            Kind::Hopping { width, slide } => Grid::new(width, slide, self.offset),
+            _ => Grid::new(1, 1, 0),
         }
     }
 
@@ -200,7 +209,11 @@ where
         let key = keyed.key();
         let (finals, late) = match windows.kind {
             Kind::Hopping { width, slide } if width > slide => {
-                keyed.kernel(name, HoppingKernel::new(key, windows, lateness, aggregate))?
+                if A::INVERTIBLE {
+                    keyed.kernel(name, RollingKernel::new(key, windows, lateness, aggregate))?
+                } else {
+                    keyed.kernel(name, HoppingKernel::new(key, windows, lateness, aggregate))?
+                }
             }
             Kind::Hopping { .. } | Kind::Global => {
                 keyed.kernel(name, TumblingKernel::new(key, windows, lateness, aggregate))?
@@ -251,13 +264,16 @@ impl Grid {
         Grid { width, slide, offset, pane }
     }
 
-    fn number(&self, time: Millis, step: Millis) -> i64 {
-        saturate((i128::from(time) - i128::from(self.offset)).div_euclid(i128::from(step)))
+    /// The pane of an event. There is a number after every pane's.
+    pub fn pane(&self, time: Millis) -> i64 {
+        let number = (i128::from(time) - i128::from(self.offset)).div_euclid(i128::from(self.pane));
+        saturate(number).min(i64::MAX - 1)
     }
 
-    /// The pane of an event.
-    pub fn pane(&self, time: Millis) -> i64 {
-        self.number(time, self.pane)
+    /// When a pane begins and has ended.
+    pub fn pane_span(&self, pane: i64) -> Range<Millis> {
+        let start = i128::from(pane) * i128::from(self.pane) + i128::from(self.offset);
+        saturate(start)..saturate(start + i128::from(self.pane))
     }
 
     /// The last window with events of `pane`.
