@@ -25,7 +25,7 @@ lint: setup ## formatting, clippy and docs, warnings denied
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps
 
-bench: setup ## throughput of the engine's parts, side by side with what they replace
+bench: setup ## what models cost beside plain loops, and a table of what every operator costs
 	$(CARGO) bench --workspace
 
 clean: ## everything that was built or generated, libtorch too

@@ -3,7 +3,8 @@
 use super::{Operator, State, by_user, end, end_rows};
 use crate::Event;
 use tidemill::time::minutes;
-use tidemill::{Context, Maintain, Millis, Process, Record, Reject};
+use tidemill::{Context, Millis, Process, Reject};
+use tidemill_rank::Latest;
 
 pub(super) const OPERATORS: &[Operator] = &[
     Operator::new("engine", "source alone", State::None, |_, events| end(events)),
@@ -17,9 +18,11 @@ pub(super) const OPERATORS: &[Operator] = &[
     Operator::new("engine", "process, time-to-live", State::Goes, |name, events| {
         end(by_user(events).process(name, Lately(minutes(5)))?)
     }),
-    Operator::new("engine", "maintain", State::Stays, |name, events| end_rows(by_user(events).maintain(name, Latest)?)),
+    Operator::new("engine", "maintain", State::Stays, |name, events| {
+        end_rows(by_user(events).maintain(name, Latest::new())?)
+    }),
     Operator::new("engine", "maintain, changes", State::Stays, |name, events| {
-        end(by_user(events).maintain(name, Latest)?.changes(|event| event.time))
+        end(by_user(events).maintain(name, Latest::new())?.changes(|event| event.time))
     }),
 ];
 
@@ -89,23 +92,5 @@ impl Process for Lately {
 
     fn process(&self, key: &u32, event: Event, total: &mut i64, ctx: &mut Context<'_, i64>) -> Result<(), Reject> {
         Totals.process(key, event, total, ctx)
-    }
-}
-
-/// Each user's latest event.
-pub(super) struct Latest;
-
-impl Maintain for Latest {
-    type Key = u32;
-    type In = Event;
-    type State = Option<Event>;
-    type Row = Event;
-
-    fn update(&self, _: &u32, latest: &mut Option<Event>, events: &mut Vec<Record<Event>>) {
-        *latest = events.last().map(|record| record.value);
-    }
-
-    fn rows(&self, _: &u32, latest: &Option<Event>, rows: &mut Vec<Event>) {
-        rows.extend(*latest);
     }
 }

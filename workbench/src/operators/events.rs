@@ -2,12 +2,14 @@
 
 use super::{Operator, State, by_user, end};
 use crate::Event;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use tidemill::time::minutes;
 use tidemill::{Events, Timing};
 use tidemill_enrich::{Calls, Enrich};
 use tidemill_events::{EachEvent, WithRules};
 use tidemill_pattern::{Matching, Pattern};
+use tidemill_rank::Ranks;
 
 pub(super) const OPERATORS: &[Operator] = &[
     Operator::new("events", "deduplicate", State::Goes, |name, events| {
@@ -25,13 +27,11 @@ pub(super) const OPERATORS: &[Operator] = &[
     Operator::new("events", "with rules", State::None, |name, events| {
         let rules = Events::new((0..100).map(|item| (item, 5_000)).collect());
         let rules = events.job().source(&format!("{name}: source"), rules, Timing::by(|_| 0).control())?;
-        let rules = rules.key_by(|rule: &(u32, i64)| rule.0).maintain(&format!("{name}: rows"), Rules)?;
-        end(events.with_rules(
-            name,
-            rules,
-            |rules| rules.iter().map(|rule| **rule).collect::<std::collections::BTreeMap<u32, i64>>(),
-            |least, event: Event| least.get(&event.item).is_some_and(|least| event.cents >= *least).then_some(event),
-        )?)
+        let rules = rules.key_by(|rule: &(u32, i64)| rule.0).latest(&format!("{name}: rows"))?;
+        let index = |rules: &[&(u32, i64)]| rules.iter().map(|rule| **rule).collect::<BTreeMap<u32, i64>>();
+        let dear =
+            |least: &BTreeMap<u32, i64>, event: &Event| least.get(&event.item).is_some_and(|l| event.cents >= *l);
+        end(events.with_rules(name, rules, index, move |least, event| dear(least, &event).then_some(event))?)
     }),
     Operator::new("pattern", "two steps in 5 min", State::Goes, |name, events| {
         let pattern = Pattern::begin(|event: &Event| event.cents < 2_000)
@@ -48,22 +48,4 @@ pub(super) const OPERATORS: &[Operator] = &[
 /// A service that answers at once, on one thread.
 fn service() -> Calls<Event, i64, ()> {
     Calls::new(|| Ok::<_, Infallible>(()), |(), event: &Event| Ok(event.cents)).threads(1)
-}
-
-/// The latest rule for each item.
-struct Rules;
-
-impl tidemill::Maintain for Rules {
-    type Key = u32;
-    type In = (u32, i64);
-    type State = Option<(u32, i64)>;
-    type Row = (u32, i64);
-
-    fn update(&self, _: &u32, latest: &mut Self::State, rules: &mut Vec<tidemill::Record<(u32, i64)>>) {
-        *latest = rules.last().map(|record| record.value);
-    }
-
-    fn rows(&self, _: &u32, latest: &Self::State, rows: &mut Vec<(u32, i64)>) {
-        rows.extend(*latest);
-    }
 }

@@ -1,11 +1,11 @@
 //! Joins, of the events of lower price with the others.
 
-use super::engine::Latest;
 use super::{Operator, State, by_user, end};
 use crate::Event;
 use tidemill::Stream;
 use tidemill::time::minutes;
 use tidemill_join::{Joins, Version};
+use tidemill_rank::Ranks;
 
 pub(super) const OPERATORS: &[Operator] = &[
     Operator::new("join", "interval", State::Goes, |name, events| {
@@ -24,9 +24,9 @@ pub(super) const OPERATORS: &[Operator] = &[
         let versions = high.map(version).key_by(|version| version.row.map_or(0, |high| high.user));
         end(by_user(low).join_as_of(name, versions, |_, time| time, |low, high| (*low, high.copied()))?.0)
     }),
-    Operator::new("join", "lookup in maintained rows", State::Stays, |name, events| {
+    Operator::new("join", "lookup in the latest", State::Stays, |name, events| {
         let (low, high) = halves(events);
-        let latest = by_user(high).maintain(&format!("{name}: rows"), Latest)?;
+        let latest = by_user(high).latest(&format!("{name}: rows"))?;
         end(by_user(low).lookup(name, latest, |high| high.user, |low, high| Some((*low, high.copied())))?)
     }),
 ];

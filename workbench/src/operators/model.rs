@@ -1,15 +1,15 @@
 //! A model that does nothing, asked on a thread of its own.
 
-use super::engine::Latest;
 use super::{Operator, State, by_user, end, end_rows};
 use tidemill_inference::{Infer, Model, ModelError, Pool, PoolConfig};
+use tidemill_rank::Ranks;
 
 pub(super) const OPERATORS: &[Operator] = &[
     Operator::new("inference", "of events", State::None, |name, events| {
         end(events.infer(name, &pool(), |event| event.cents as f32)?)
     }),
-    Operator::new("inference", "of maintained rows", State::Stays, |name, events| {
-        let latest = by_user(events).maintain(&format!("{name}: rows"), Latest)?;
+    Operator::new("inference", "of the latest", State::Stays, |name, events| {
+        let latest = by_user(events).latest(&format!("{name}: rows"))?;
         end_rows(latest.infer(name, &pool(), |event| event.cents as f32)?)
     }),
 ];

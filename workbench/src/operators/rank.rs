@@ -1,6 +1,5 @@
 //! Ranks.
 
-use super::engine::Latest;
 use super::{Operator, State, by_user, end_rows};
 use tidemill_rank::{Ranks, ranked};
 
@@ -11,8 +10,9 @@ pub(super) const OPERATORS: &[Operator] = &[
     Operator::new("rank", "top 3 events", State::Stays, |name, events| {
         end_rows(by_user(events).top_k(name, 3, |event| event.cents)?)
     }),
-    Operator::new("rank", "ranked maintained rows", State::Stays, |name, events| {
-        let latest = by_user(events).maintain(name, Latest)?;
+    Operator::new("rank", "latest", State::Stays, |name, events| end_rows(by_user(events).latest(name)?)),
+    Operator::new("rank", "ranks of the latest", State::Stays, |name, events| {
+        let latest = by_user(events).latest(name)?;
         end_rows(ranked(latest, 3, |event| event.item, |event| event.cents))
     }),
 ];

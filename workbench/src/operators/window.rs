@@ -5,8 +5,8 @@ use crate::{DISORDER, Event};
 use tidemill::time::{hours, minutes};
 use tidemill::{Result, Stream};
 use tidemill_window::{
-    Aggregate, Collect, Count, Distinct, HyperLogLog, IntoWindows, Max, Mean, Min, Quantiles, Sum, TopK, Variance,
-    Windows,
+    Aggregate, Collect, Count, Distinct, HyperLogLog, IntoWindows, Leaders, Max, Mean, Min, Quantiles, Sum, TopK,
+    Variance, Windows,
 };
 
 const fn window(name: &'static str, attach: super::Attach) -> Operator {
@@ -44,6 +44,7 @@ pub(super) const OPERATORS: &[Operator] = &[
         ten_minutes(name, events, Quantiles::of(&[0.5, 0.99], |event: &Event| event.cents as f64))
     }),
     window("top 3", |name, events| ten_minutes(name, events, TopK::of(3, cents))),
+    window("leaders", |name, events| ten_minutes(name, events, Leaders::of(cents))),
     window("collect", |name, events| ten_minutes(name, events, Collect::new())),
 ];
 
