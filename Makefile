@@ -26,7 +26,7 @@ lint: setup ## formatting, clippy and docs, warnings denied
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps
 
 bench: setup ## what models cost beside plain loops, and a table of what every operator costs
-	$(CARGO) bench --workspace
+	$(CARGO) bench --workspace --bench '*'
 
 clean: ## everything that was built or generated, libtorch too
 	$(CARGO) clean
