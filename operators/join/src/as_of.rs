@@ -23,26 +23,37 @@ pub struct Version<R> {
 /// What one key knows, and the events that wait for their moment.
 #[derive(Clone, Serialize, Deserialize)]
 struct Known<L, R> {
-    /// By when they became valid.
-    versions: BTreeMap<Millis, Option<R>>,
+    /// By when they became valid, in order.
+    versions: Vec<(Millis, Option<R>)>,
     /// By moment and place, with their time.
     waiting: BTreeMap<(Millis, Seq), (Millis, L)>,
 }
 
 impl<L, R> Default for Known<L, R> {
     fn default() -> Self {
-        Known { versions: BTreeMap::new(), waiting: BTreeMap::new() }
+        Known { versions: Vec::new(), waiting: BTreeMap::new() }
     }
 }
 
 impl<L, R> Known<L, R> {
+    /// Adds a version, in the place of one that is valid from the same time on.
+    fn add(&mut self, valid_from: Millis, row: Option<R>) {
+        match self.versions.binary_search_by_key(&valid_from, |(valid, _)| *valid) {
+            Ok(at) => self.versions[at].1 = row,
+            Err(at) => self.versions.insert(at, (valid_from, row)),
+        }
+    }
+
+    /// How many versions are valid from `time` on or before: the last of them is the one of `time`.
+    fn through(&self, time: Millis) -> usize {
+        self.versions.partition_point(|(valid, _)| *valid <= time)
+    }
+
     /// Drops the versions that no event from `now` on, or waiting, can need. That nothing is valid stays known, for a
     /// version of before that may become known later.
     fn prune(&mut self, now: Millis) {
         let needed = self.waiting.values().map(|(time, _)| *time).fold(now, Millis::min);
-        if let Some((&valid, _)) = self.versions.range(..=needed).next_back() {
-            self.versions = self.versions.split_off(&valid);
-        }
+        self.versions.drain(..self.through(needed).saturating_sub(1));
     }
 }
 
@@ -68,7 +79,7 @@ impl<K: Key, L: Data, R: Data, F, M, J> AsOfKernel<K, L, R, F, M, J> {
         let Some(known) = self.keys.get_mut(key) else { return };
         while let Some(first) = known.waiting.first_entry().filter(|first| first.key().0 < now || now == END) {
             let ((moment, seq), (time, event)) = first.remove_entry();
-            let row = known.versions.range(..=time).next_back().and_then(|(_, row)| row.as_ref());
+            let row = known.versions[..known.through(time)].last().and_then(|(_, row)| row.as_ref());
             out.push(Record { time: moment, seq: seq.child(0), value: (self.join)(&event, row) });
         }
     }
@@ -106,7 +117,7 @@ where
                 Side::Right(Version { valid_from, row, .. }) => {
                     // Moments before this one do not know of it yet.
                     self.answer(&key, time, &mut emit.out);
-                    self.keys.entry(key.clone()).or_default().versions.insert(valid_from, row);
+                    self.keys.entry(key.clone()).or_default().add(valid_from, row);
                     self.timers.set(valid_from.max(time), key);
                 }
                 Side::Left(event) => {
@@ -127,8 +138,8 @@ where
             let Some(known) = self.keys.get_mut(&key) else { continue };
             known.prune(at.after);
             let moment = known.waiting.first_key_value().map(|((moment, _), _)| *moment);
-            let validity = known.versions.range((std::ops::Bound::Excluded(at.after), std::ops::Bound::Unbounded));
-            let next = moment.into_iter().chain(validity.map(|(valid, _)| *valid).next()).min();
+            let validity = known.versions.get(known.through(at.after)).map(|(valid, _)| *valid);
+            let next = moment.into_iter().chain(validity).min();
             if let Some(next) = next.filter(|_| at.after != END) {
                 self.timers.set(next, key);
             }

@@ -53,6 +53,7 @@ mod aggregate;
 mod aggregates;
 mod finals;
 mod hopping;
+mod numbered;
 mod open;
 mod panes;
 mod rolling;

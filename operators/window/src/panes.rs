@@ -1,9 +1,9 @@
 //! What one key's windows hold, for every kind of window.
 
 use crate::aggregate::Aggregate;
+use crate::numbered::Numbered;
 use crate::windows::{Grid, Kind, Windows, closed_through};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::ops::Range;
 use tidemill::Millis;
 use tidemill::time::{BEGINNING, END};
@@ -12,7 +12,7 @@ use tidemill::time::{BEGINNING, END};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Panes<Acc> {
     /// By number: of the pane for aligned windows, of the first millisecond for sessions, counting for windows by count.
-    panes: BTreeMap<i64, Pane<Acc>>,
+    panes: Numbered<Pane<Acc>>,
     /// How many windows by count there have been.
     counted: i64,
 }
@@ -27,7 +27,7 @@ struct Pane<Acc> {
 
 impl<Acc> Default for Panes<Acc> {
     fn default() -> Self {
-        Panes { panes: BTreeMap::new(), counted: 0 }
+        Panes { panes: Numbered::default(), counted: 0 }
     }
 }
 
@@ -97,9 +97,9 @@ impl<Acc: Clone + Default> Panes<Acc> {
             Kind::Count { size, idle } => {
                 let filled = time + 1;
                 let of = |events| if events == size { filled } else { time.saturating_add(idle) };
-                match self.panes.last_key_value() {
+                match self.panes.last() {
                     Some((number, last)) if last.events < size && time < last.end => {
-                        (*number, last.start..of(last.events + 1))
+                        (number, last.start..of(last.events + 1))
                     }
                     _ => {
                         self.counted += 1;
@@ -114,7 +114,7 @@ impl<Acc: Clone + Default> Panes<Acc> {
 
     fn add_to<A: Aggregate<Acc = Acc>>(&mut self, number: i64, span: Range<Millis>, event: &A::In, aggregate: &A) {
         let Range { start, end } = span;
-        let pane = self.panes.entry(number).or_insert_with(|| Pane { start, end, events: 0, acc: Acc::default() });
+        let pane = self.panes.get_or_insert_with(number, || Pane { start, end, events: 0, acc: Acc::default() });
         (pane.end, pane.events) = (end, pane.events + 1);
         aggregate.add(&mut pane.acc, event);
     }
@@ -131,14 +131,15 @@ impl<Acc: Clone + Default> Panes<Acc> {
     where
         A: Aggregate<Acc = Acc>,
     {
-        let met = |(_, pane): &(&i64, &Pane<Acc>)| pane.end > span.start;
-        let mut met: Vec<i64> = self.panes.range(..span.end).rev().take_while(met).map(|(number, _)| *number).collect();
+        let met = |(_, pane): &(i64, &Pane<Acc>)| pane.end > span.start;
+        let begun = self.panes.range(i64::MIN..span.end);
+        let mut met: Vec<i64> = begun.rev().take_while(met).map(|(number, _)| number).collect();
         if met.is_empty() && shape.closed(span.end, before) {
             return Added::Late;
         }
         let mut all = Pane { start: span.start, end: span.end, events: 1, acc: Acc::default() };
         aggregate.add(&mut all.acc, event);
-        for pane in met.iter().filter_map(|number| self.panes.remove(number)) {
+        for pane in met.iter().filter_map(|number| self.panes.remove(*number)) {
             (all.start, all.end) = (all.start.min(pane.start), all.end.max(pane.end));
             all.events += pane.events;
             let event = std::mem::replace(&mut all.acc, pane.acc);
@@ -154,7 +155,7 @@ impl<Acc: Clone + Default> Panes<Acc> {
     pub fn span(&self, shape: &Shape, window: i64) -> Option<Range<Millis>> {
         match shape.kind {
             Kind::Hopping { .. } => Some(shape.grid.span(window)),
-            _ => self.panes.get(&window).map(|pane| pane.start..pane.end),
+            _ => self.panes.get(window).map(|pane| pane.start..pane.end),
         }
     }
 
@@ -182,7 +183,7 @@ impl<Acc: Clone + Default> Panes<Acc> {
 
     /// When the first pane is no longer needed.
     pub fn closes(&self, shape: &Shape) -> Option<Millis> {
-        self.panes.first_key_value().map(|(_, pane)| shape.closes(pane.end))
+        self.panes.first().map(|pane| shape.closes(pane.end))
     }
 
     /// Takes out the first pane if all its windows are closed: where panes are windows, its span and its result.
@@ -192,8 +193,8 @@ impl<Acc: Clone + Default> Panes<Acc> {
         watermark: Millis,
         aggregate: &A,
     ) -> Option<(Range<Millis>, A::Out)> {
-        let first = self.panes.first_entry().filter(|first| shape.closed(first.get().end, watermark))?;
-        let Pane { start, end, acc, .. } = first.remove();
+        let first = self.panes.pop_first_if(|_, first| shape.closed(first.end, watermark))?;
+        let Pane { start, end, acc, .. } = first;
         Some((start..end, aggregate.result(&acc)))
     }
 }

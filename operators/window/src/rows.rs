@@ -2,11 +2,12 @@
 
 use crate::aggregate::Aggregate;
 use crate::finals::{arrange, order};
+use crate::numbered::Numbered;
 use crate::panes::{Added, Panes, Shape};
 use crate::windows::{Window, Windows};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use tidemill::time::END;
 use tidemill::{
     Closing, Data, Emit, Epoch, Kernel, Key, Millis, Order, Record, StateError, Timers, by_group, from_group, type_name,
@@ -27,13 +28,13 @@ pub(crate) enum Early {
 struct Book<Acc, Out> {
     panes: Panes<Acc>,
     /// The rows of windows that are open.
-    said: BTreeMap<i64, Said<Out>>,
+    said: Numbered<Said<Out>>,
     /// The rows of windows that are closed, as they closed.
     closed: VecDeque<Said<Out>>,
     /// Windows with events that are not in what was said.
-    unsaid: BTreeSet<i64>,
+    unsaid: Numbered<()>,
     /// Those among them whose row must not wait, for it takes the place of rows that are gone.
-    now: BTreeSet<i64>,
+    now: Numbered<()>,
     /// When this key is to be looked at next.
     due: Option<Millis>,
 }
@@ -51,10 +52,10 @@ impl<Acc, Out> Default for Book<Acc, Out> {
     fn default() -> Self {
         Book {
             panes: Panes::default(),
-            said: BTreeMap::new(),
+            said: Numbered::default(),
             closed: VecDeque::new(),
-            unsaid: BTreeSet::new(),
-            now: BTreeSet::new(),
+            unsaid: Numbered::default(),
+            now: Numbered::default(),
             due: None,
         }
     }
@@ -99,19 +100,19 @@ impl<K: Key, F: Fn(&A::In) -> K, A: Aggregate> RowsKernel<K, F, A> {
             let (start, end, value) = (said.start, said.end, said.value.clone());
             out.push((Window { key: key.clone(), start, end, value }, at.epoch, diff));
         };
-        let mut still = BTreeSet::new();
+        let mut still = Numbered::default();
         let mut next = END;
-        for window in std::mem::take(&mut book.unsaid) {
+        for window in book.unsaid.take() {
             let Some(span) = book.panes.span(&self.shape, window) else { continue };
             let events = book.panes.events(&self.shape, window);
-            let before = book.said.get(&window).map_or(0, |said| said.events);
+            let before = book.said.get(window).map_or(0, |said| said.events);
             let fires = span.end <= at.after
-                || book.now.contains(&window)
+                || book.now.get(window).is_some()
                 || early
                 || matches!(self.early, Some(Early::Events(every)) if events / every > before / every);
             if !fires {
                 next = next.min(span.end);
-                still.insert(window);
+                still.insert(window, ());
                 continue;
             }
             let Some(value) = book.panes.result(&self.shape, window, &self.aggregate) else { continue };
@@ -122,11 +123,11 @@ impl<K: Key, F: Fn(&A::In) -> K, A: Aggregate> RowsKernel<K, F, A> {
             }
         }
         book.unsaid = still;
-        book.now.clear();
+        book.now = Numbered::default();
         while book.panes.close(&self.shape, at.after, &self.aggregate).is_some() {}
         let (panes, shape) = (&book.panes, &self.shape);
-        let over = |window: &i64| panes.span(shape, *window).is_none_or(|span| shape.closed(span.end, at.after));
-        book.closed.extend(book.said.extract_if(.., |window, _| over(window)).map(|(_, said)| said));
+        let over = |window, _: &_| panes.span(shape, window).is_none_or(|span| shape.closed(span.end, at.after));
+        book.closed.extend(std::iter::from_fn(|| book.said.pop_first_if(over)));
         while at.after != END
             && let Some(gone) = book.closed.pop_front_if(|said| self.gone(said.end) <= at.after)
         {
@@ -134,7 +135,7 @@ impl<K: Key, F: Fn(&A::In) -> K, A: Aggregate> RowsKernel<K, F, A> {
         }
 
         next = next.min(book.panes.closes(&self.shape).unwrap_or(END));
-        let first = book.closed.front().or_else(|| book.said.first_key_value().map(|(_, said)| said));
+        let first = book.closed.front().or_else(|| book.said.first());
         next = next.min(first.map_or(END, |said| self.gone(said.end)));
         if book.panes.is_empty() && book.closed.is_empty() {
             return;
@@ -185,10 +186,10 @@ where
                 Added::Late => emit.late.push(record),
                 Added::In { windows, joined } => {
                     for gone in joined {
-                        book.unsaid.remove(&gone);
-                        let said = book.said.remove(&gone);
-                        if book.now.remove(&gone) || said.is_some() {
-                            book.now.extend(windows.clone());
+                        book.unsaid.remove(gone);
+                        let said = book.said.remove(gone);
+                        if book.now.remove(gone).is_some() || said.is_some() {
+                            book.now.add(windows.clone());
                         }
                         let rows = said.map(|said| {
                             (
@@ -199,7 +200,7 @@ where
                         });
                         emit.out.extend(rows);
                     }
-                    book.unsaid.extend(windows);
+                    book.unsaid.add(windows);
                 }
             }
             self.touched.insert(key);
