@@ -127,6 +127,11 @@ impl<N: Kernel> Harness<N> {
         self.machines.iter().all(|machine| machine.snapshot().is_ok_and(|state| state.is_empty()))
     }
 
+    #[cfg(test)]
+    pub(crate) fn kernels(&self) -> impl Iterator<Item = &N> {
+        self.machines.iter().map(|machine| &machine.kernel)
+    }
+
     /// Takes out everything emitted so far, as the operator gave it.
     pub fn emitted(&mut self) -> Vec<N::Out> {
         std::mem::take(&mut self.emitted.out)

@@ -140,3 +140,72 @@ impl<M: Maintain, F: Fn(&M::In) -> M::Key + 'static> Kernel for MaintainKernel<M
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::Harness;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    const KEPT: Millis = 100;
+
+    /// How many events a key has had, and when the latest was, until 100 ms after that.
+    struct Counts;
+
+    impl Maintain for Counts {
+        type Key = u8;
+        type In = (Millis, u8);
+        type State = (u32, Millis);
+        type Row = (u8, u32, Millis);
+
+        fn update(&self, _: &u8, (count, latest): &mut (u32, Millis), events: &mut Vec<Record<(Millis, u8)>>) {
+            for event in events.drain(..) {
+                (*count, *latest) = (*count + 1, event.time.max(*latest));
+            }
+        }
+
+        fn rows(&self, key: &u8, (count, latest): &(u32, Millis), rows: &mut Vec<Self::Row>) {
+            rows.push((*key, *count, *latest));
+        }
+
+        fn expires(&self, _: &u8, (_, latest): &(u32, Millis)) -> Option<Millis> {
+            Some(*latest + KEPT)
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+        #[test]
+        fn keys_go_with_their_rows_when_they_expire(
+            epochs in prop::collection::vec((prop::collection::vec((-80i64..120, 0u8..4), 0..6), 0i64..90), 1..30),
+            workers in 1usize..5, cut in 0usize..30, after in 1usize..5
+        ) {
+            let mut harness = Harness::maintain(workers, |event: &(Millis, u8)| event.1, || Counts);
+            let (mut keys, mut rows, mut watermark) = (BTreeMap::new(), BTreeMap::new(), 0);
+            for (number, (batch, step)) in epochs.into_iter().enumerate() {
+                for (offset, key) in batch {
+                    let time = watermark + offset;
+                    harness.push(time, (time, key));
+                    let (count, latest) = keys.entry(key).or_insert((0, 0));
+                    (*count, *latest) = (*count + 1, time.max(*latest));
+                }
+                watermark += step;
+                harness.watermark(watermark);
+                if step > 0 {
+                    keys.retain(|_, (_, latest)| *latest + KEPT >= watermark);
+                }
+                for (_, row, diff) in harness.changes() {
+                    *rows.entry(row).or_insert(0) += diff;
+                }
+                rows.retain(|_, count| *count != 0);
+                let expected: BTreeMap<_, _> = keys.iter().map(|(key, (count, latest))| ((*key, *count, *latest), 1)).collect();
+                prop_assert_eq!(&rows, &expected);
+                if number == cut {
+                    harness.restore(after).unwrap();
+                }
+                prop_assert!(harness.kernels().all(|kernel| kernel.expiry.len() == kernel.keys.len()));
+            }
+        }
+    }
+}

@@ -12,6 +12,7 @@ use crate::timers::Timers;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::collections::hash_map::Entry;
 
 /// An operator with state and timers per key, written for one key at a time.
 ///
@@ -116,13 +117,15 @@ impl<Out> Context<'_, Out> {
         self.watermark
     }
 
-    /// Emits an event with the time of the one being processed.
+    /// Emits an event with the time of the one being processed, or of the watermark if that is later.
     pub fn emit(&mut self, value: Out) {
         let seq = self.seq.child(self.out.len() - self.first);
         self.out.push(Record { time: self.time.max(self.watermark), seq, value });
     }
 
-    /// Has `on_timer` called for this key at event time `at`. A timer that has passed comes at once.
+    /// Has `on_timer` called for this key at event time `at`. A timer that has passed comes at once, and at the end of the
+    /// input all have passed: an `on_timer` that always sets the next one would never end, so have it stop when nothing
+    /// has come for a while.
     pub fn set_timer(&mut self, at: Millis) {
         self.timers.insert(at);
     }
@@ -182,8 +185,14 @@ impl<P: Process, F: Fn(&P::In) -> P::Key> ProcessKernel<P, F> {
     fn expire(&mut self, key: &P::Key, now: Millis, before: Millis, emit: &mut Emit<P::In, Record<P::Out>>) {
         if let Some(last) = self.last(key).filter(|last| *last < now) {
             self.fire(key, last, before, emit);
-            self.keys.remove(key);
+            self.drop_key(key);
         }
+    }
+
+    fn drop_key(&mut self, key: &P::Key) {
+        self.keys.remove(key);
+        self.timers.cancel(key);
+        self.expiry.cancel(key);
     }
 
     /// The key has an event at `time`.
@@ -204,7 +213,10 @@ impl<P: Process, F: Fn(&P::In) -> P::Key> ProcessKernel<P, F> {
         emit: &mut Emit<P::In, Record<P::Out>>,
         call: impl FnOnce(&P, &mut P::State, &mut Context<'_, P::Out>) -> Result<(), Reject>,
     ) -> Result<(), Reject> {
-        let kept = self.keys.entry(key.clone()).or_default();
+        let (kept, new) = match self.keys.entry(key.clone()) {
+            Entry::Occupied(kept) => (kept.into_mut(), false),
+            Entry::Vacant(kept) => (kept.insert(Kept::default()), true),
+        };
         let before = P::UNDO.then(|| kept.clone());
         let next = kept.timers.first().copied();
         let first = emit.out.len();
@@ -218,8 +230,8 @@ impl<P: Process, F: Fn(&P::In) -> P::Key> ProcessKernel<P, F> {
                 *kept = before;
             }
         }
-        if forget {
-            self.keys.remove(key);
+        if forget || new && outcome.is_err() {
+            self.drop_key(key);
         } else if let Some(&at) = kept.timers.first().filter(|at| next.is_none_or(|next| **at < next)) {
             self.timers.set(at, key.clone());
         }
@@ -272,7 +284,7 @@ impl<P: Process, F: Fn(&P::In) -> P::Key + 'static> Kernel for ProcessKernel<P, 
             let key = (self.key)(&value);
             self.expire(&key, time, at.before, emit);
             self.fire(&key, time.min(at.after), at.before, emit);
-            // Only a refused event is needed again, so only operators that can refuse pay for it.
+            // A refused event is needed again, for its dead letter.
             let copy = value.clone();
             let outcome =
                 self.call(&key, (time, at.before, seq), emit, |p, state, ctx| p.process(&key, value, state, ctx));
@@ -284,10 +296,7 @@ impl<P: Process, F: Fn(&P::In) -> P::Key + 'static> Kernel for ProcessKernel<P, 
     }
 
     fn settle(&mut self, at: Closing, emit: &mut Emit<P::In, Self::Out>) {
-        let mut due = self.timers.due(at.after);
-        due.sort_unstable();
-        due.dedup();
-        for key in due {
+        for key in self.timers.due(at.after) {
             self.expire(&key, at.after, at.before, emit);
             self.fire(&key, at.after, at.before, emit);
             if let Some(&next) = self.keys.get(&key).and_then(|kept| kept.timers.first()) {
@@ -330,6 +339,50 @@ mod tests {
     use crate::harness::Harness;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+
+    /// Refuses negative numbers, and has done with a key at zero.
+    struct Refusing;
+
+    impl Process for Refusing {
+        type Key = i64;
+        type In = (i64, i64);
+        type Out = i64;
+        type State = i64;
+
+        fn process(
+            &self,
+            _: &i64,
+            (_, n): (i64, i64),
+            sum: &mut i64,
+            ctx: &mut Context<'_, i64>,
+        ) -> Result<(), Reject> {
+            *sum += n;
+            ctx.set_timer(ctx.time() + 1_000_000);
+            match n {
+                0 => ctx.forget(),
+                n if n < 0 => return Err(Reject::new("negative")),
+                _ => ctx.emit(*sum),
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn refused_and_forgotten_keys_leave_nothing() {
+        let mut harness = Harness::process(2, |event: &(i64, i64)| event.0, || Refusing);
+        for key in 0..100 {
+            harness.push(0, (key, -1));
+            harness.push(0, (key + 1_000, 5));
+            harness.push(0, (key + 1_000, -7));
+            harness.push(0, (key + 1_000, 2));
+            harness.push(0, (key + 1_000, 0));
+        }
+        harness.watermark(10);
+        assert_eq!(harness.dead().len(), 200);
+        assert_eq!(harness.out(), [[5, 7]; 100].as_flattened());
+        assert!(harness.is_empty());
+        assert!(harness.kernels().all(|kernel| kernel.timers.is_empty() && kernel.keys.is_empty()));
+    }
 
     const TTL: Millis = 100;
 

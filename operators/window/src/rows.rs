@@ -35,8 +35,6 @@ struct Book<Acc, Out> {
     unsaid: Numbered<()>,
     /// Those among them whose row must not wait, for it takes the place of rows that are gone.
     now: Numbered<()>,
-    /// When this key is to be looked at next.
-    due: Option<Millis>,
 }
 
 /// A row that is true.
@@ -56,7 +54,6 @@ impl<Acc, Out> Default for Book<Acc, Out> {
             closed: VecDeque::new(),
             unsaid: Numbered::default(),
             now: Numbered::default(),
-            due: None,
         }
     }
 }
@@ -138,12 +135,9 @@ impl<K: Key, F: Fn(&A::In) -> K, A: Aggregate> RowsKernel<K, F, A> {
         let first = book.closed.front().or_else(|| book.said.first());
         next = next.min(first.map_or(END, |said| self.gone(said.end)));
         if book.panes.is_empty() && book.closed.is_empty() {
-            return;
+            return self.timers.cancel(key);
         }
-        if book.due.is_none_or(|due| next < due) {
-            book.due = Some(next);
-            self.timers.set(next, key.clone());
-        }
+        self.timers.set(next, key.clone());
         self.keep_book(key.clone(), book);
     }
 
@@ -213,13 +207,7 @@ where
             _ => false,
         };
         let mut keys = std::mem::take(&mut self.touched);
-        for key in self.timers.due(at.after) {
-            // It may have come before its time.
-            if let Some(book) = self.keys.get_mut(&key) {
-                book.due = None;
-            }
-            keys.insert(key);
-        }
+        keys.extend(self.timers.due(at.after));
         if early {
             keys.extend(self.waiting.drain());
         }
@@ -233,13 +221,12 @@ where
     }
 
     fn restore(&mut self, at: Closing, state: &[u8], emit: &mut Emit<A::In, Self::Out>) -> Result<(), StateError> {
-        for (key, mut book) in from_group::<K, Book<A::Acc, A::Out>>(state)? {
+        for (key, book) in from_group::<K, Book<A::Acc, A::Out>>(state)? {
             for said in book.closed.iter().chain(book.said.values()) {
                 let (start, end, value) = (said.start, said.end, said.value.clone());
                 emit.out.push((Window { key: key.clone(), start, end, value }, at.epoch, 1));
             }
-            let due = *book.due.get_or_insert(at.after);
-            self.timers.set(due, key.clone());
+            self.timers.set(at.after, key.clone());
             self.keep_book(key, book);
         }
         Ok(())
