@@ -4,7 +4,6 @@ use std::collections::hash_map::Entry;
 use std::marker::PhantomData;
 
 use rustc_hash::FxHashMap;
-use serde::{Deserialize, Serialize};
 use tidemill::differential_dataflow::{self, consolidation::consolidate};
 use tidemill::{
     Closing, Data, DeadLetter, Emit, Epoch, Kernel, Key, Millis, Order, Record, Seq, StateError, Timers, by_group,
@@ -25,26 +24,14 @@ pub(crate) struct Meaning<Q, const N: usize> {
 /// How a refused event is written down: by operator, event and reason.
 pub(crate) type Letter<T> = fn(&str, &T, String) -> DeadLetter;
 
-/// The state of a key.
-#[derive(Serialize, Deserialize)]
-#[serde(bound(
-    serialize = "Q: Serialize, X::Reading: Serialize",
-    deserialize = "Q: Deserialize<'de>, X::Reading: Deserialize<'de>"
-))]
-struct Kept<Q, const N: usize, const W: usize, X: Aggregate<N>> {
-    past: AtOnce<Q, N, W, Seq, X>,
-    /// The one of its timers that counts.
-    #[serde(skip)]
-    wake: Option<Millis>,
-}
-
-impl<Q, const N: usize, const W: usize, X: Aggregate<N>> Kept<Q, N, W, X> {
-    /// The watermark at which something of it has had its time; `None` if it is empty.
-    fn next(&self, windows: &Windows<W>) -> Option<Millis> {
-        match self.past.oldest() {
-            Some(oldest) => Some(oldest.saturating_add_unsigned(windows.lateness).saturating_add(1)),
-            None => self.past.history().expires(windows),
-        }
+/// The watermark at which something of a key has had its time; `None` if it is empty.
+fn next<Q: Clone + PartialEq, const N: usize, const W: usize, X: Aggregate<N>>(
+    past: &AtOnce<Q, N, W, Seq, X>,
+    windows: &Windows<W>,
+) -> Option<Millis> {
+    match past.oldest() {
+        Some(oldest) => Some(oldest.saturating_add_unsigned(windows.lateness).saturating_add(1)),
+        None => past.history().expires(windows),
     }
 }
 
@@ -61,9 +48,9 @@ pub(crate) struct AtOnceKernel<T, K, Q, G, M, const N: usize, const W: usize, X:
     /// The same to a key's past, which goes by the horizon it is told and not by its latest event: an event may be
     /// far ahead of another that is on time.
     unbounded: Windows<W>,
-    keys: FxHashMap<K, Kept<Q, N, W, X>>,
+    keys: FxHashMap<K, AtOnce<Q, N, W, Seq, X>>,
     /// When to look for rows and facts that have had their time.
-    expiry: Timers<(K, Millis)>,
+    expiry: Timers<K>,
     /// The changes of the epoch.
     changes: Vec<(Row<Q, N, W, X>, isize)>,
     events: PhantomData<fn(T)>,
@@ -110,17 +97,16 @@ where
         }
         let mut entry = match self.keys.entry((self.key)(value)) {
             Entry::Occupied(entry) => entry,
-            Entry::Vacant(entry) => entry.insert_entry(Kept { past: AtOnce::default(), wake: None }),
+            Entry::Vacant(entry) => entry.insert_entry(AtOnce::default()),
         };
-        let (kept, changes) = (entry.get_mut(), &mut self.changes);
-        let taken = change(&mut kept.past, &self.unbounded, horizon, at, fact, question, changes);
-        match kept.next(&self.windows) {
-            None => _ = entry.remove(),
-            Some(next) if kept.wake.is_none_or(|wake| next < wake) => {
-                kept.wake = Some(next);
-                self.expiry.set(next, (entry.key().clone(), next));
+        let (past, changes) = (entry.get_mut(), &mut self.changes);
+        let taken = change(past, &self.unbounded, horizon, at, fact, question, changes);
+        match next(past, &self.windows) {
+            None => {
+                let (key, _) = entry.remove_entry();
+                self.expiry.cancel(&key);
             }
-            Some(_) => {}
+            Some(next) => self.expiry.set(next, entry.key().clone()),
         }
         taken
     }
@@ -128,16 +114,13 @@ where
     /// Looks at the keys of which something has had its time.
     fn expire(&mut self, watermark: Millis) {
         let horizon = self.horizon(watermark);
-        for (key, wake) in self.expiry.due(watermark) {
-            if wake > watermark {
-                self.expiry.set(wake, (key, wake));
-                continue;
+        for key in self.expiry.due(watermark) {
+            let Some(past) = self.keys.get_mut(&key) else { continue };
+            if next(past, &self.windows).is_none_or(|next| next <= watermark) {
+                past.expire(&self.unbounded, horizon, |id, answer| self.changes.push(((id, answer), -1)));
             }
-            let Some(kept) = self.keys.get_mut(&key).filter(|kept| kept.wake == Some(wake)) else { continue };
-            kept.past.expire(&self.unbounded, horizon, |id, answer| self.changes.push(((id, answer), -1)));
-            kept.wake = kept.next(&self.windows);
-            match kept.wake {
-                Some(next) => self.expiry.set(next, (key, next)),
+            match next(past, &self.windows) {
+                Some(next) => self.expiry.set(next, key),
                 None => _ = self.keys.remove(&key),
             }
         }
@@ -227,13 +210,12 @@ where
     }
 
     fn restore(&mut self, at: Closing, state: &[u8], emit: &mut Emit<T, Self::Out>) -> Result<(), StateError> {
-        for (key, mut kept) in from_group::<K, Kept<Q, N, W, X>>(state)? {
-            let rows = kept.past.remembered().map(|(id, answer)| (id.clone(), *answer));
+        for (key, past) in from_group::<K, AtOnce<Q, N, W, Seq, X>>(state)? {
+            let rows = past.remembered().map(|(id, answer)| (id.clone(), *answer));
             emit.out.extend(rows.map(|row| (row, at.epoch, 1)));
-            kept.wake = kept.next(&self.windows);
-            if let Some(next) = kept.wake {
-                self.expiry.set(next, (key.clone(), next));
-                self.keys.insert(key, kept);
+            if let Some(next) = next(&past, &self.windows) {
+                self.expiry.set(next, key.clone());
+                self.keys.insert(key, past);
             }
         }
         Ok(())
