@@ -53,7 +53,7 @@ where
     type Out = Record<Window<K, A::Out>>;
 
     fn kind(&self) -> String {
-        self.windows.describe()
+        self.windows.describe(self.shape.lateness)
     }
 
     fn state(&self) -> String {

@@ -36,7 +36,8 @@ impl<Acc> Default for Panes<Acc> {
 pub(crate) struct Shape {
     kind: Kind,
     grid: Grid,
-    lateness: Millis,
+    pub lateness: Millis,
+    idle: Millis,
 }
 
 /// Where an event went.
@@ -49,7 +50,7 @@ pub(crate) enum Added {
 
 impl Shape {
     pub fn new(windows: Windows, lateness: Millis) -> Self {
-        Shape { kind: windows.kind, grid: windows.grid(), lateness }
+        Shape { kind: windows.kind, grid: windows.grid(), lateness, idle: windows.idle }
     }
 
     /// Whether a window that ends at `end` takes no more events.
@@ -94,9 +95,9 @@ impl<Acc: Clone + Default> Panes<Acc> {
                 return self.add_session(shape, before, time..time.saturating_add(gap), event, aggregate);
             }
             Kind::Global => (0, BEGINNING..END),
-            Kind::Count { size, idle } => {
+            Kind::Count { size } => {
                 let filled = time + 1;
-                let of = |events| if events == size { filled } else { time.saturating_add(idle) };
+                let of = |events| if events == size { filled } else { time.saturating_add(shape.idle) };
                 match self.panes.last() {
                     Some((number, last)) if last.events < size && time < last.end => {
                         (number, last.start..of(last.events + 1))

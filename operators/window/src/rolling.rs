@@ -81,7 +81,7 @@ where
     type Out = Record<Window<K, A::Out>>;
 
     fn kind(&self) -> String {
-        self.windows.describe()
+        self.windows.describe(self.lateness)
     }
 
     fn state(&self) -> String {

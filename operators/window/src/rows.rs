@@ -160,7 +160,7 @@ where
     type Out = Row<K, A>;
 
     fn kind(&self) -> String {
-        format!("{}, corrected", self.windows.describe())
+        format!("{}, corrected", self.windows.describe(self.shape.lateness))
     }
 
     fn state(&self) -> String {

@@ -121,7 +121,7 @@ impl Oracle {
                     }
                 }
             }
-            Kind::Count { size, idle } => {
+            Kind::Count { size } => {
                 let (late, timely): (Vec<Event>, _) = events.iter().partition(|event| event.0 < before);
                 self.late.extend(late);
                 self.waiting.extend(timely);
@@ -138,7 +138,7 @@ impl Oracle {
                     let mut content = filling.and_then(|window| self.open.remove(&window)).unwrap_or_default();
                     content.push((time, number));
                     let full = content.len() == size as usize;
-                    let end = if full { time + 1 } else { time.saturating_add(idle) };
+                    let end = if full { time + 1 } else { time.saturating_add(self.windows.idle) };
                     let start = filling.map_or(time, |window| window.1);
                     // Several windows of one key may have the same span: then both contents, one behind the other.
                     self.open.entry((key, start, end)).or_default().extend(content);
@@ -363,8 +363,10 @@ proptest! {
     ) {
         let mut first = None;
         for workers in [1, 2, 4] {
-            let (out, rows, late) = (Memory::new(), Memory::new(), Memory::new());
-            let (to_out, to_rows, to_late) = (out.clone(), rows.clone(), late.clone());
+            let (out, all, rows) = (Memory::new(), Memory::new(), Memory::new());
+            let (late, rows_late) = (Memory::new(), Memory::new());
+            let (to_out, to_all, to_rows) = (out.clone(), all.clone(), rows.clone());
+            let (to_late, to_rows_late) = (late.clone(), rows_late.clone());
             let input = Events::partitioned(parts.clone());
             let config = Config { epoch_records, ..Config::workers(workers) };
             let lateness = if matches!(windows.kind, Kind::Count { .. }) { 0 } else { 300 };
@@ -377,14 +379,15 @@ proptest! {
                 let greatest = Max::of(|w: &Window<u8, (u64, i64)>| w.value.1);
                 let (all, never) = finals.clone().window(Windows::tumbling(300), (Count::new(), greatest)).finals("all")?;
                 never.inspect(|window| panic!("late: {window:?}")).for_each(|_| ());
-                all.sink("all out", Memory::new())?;
+                all.sink("all out", to_all.clone())?;
                 let by_key = events.key_by(key).window(windows, Collect::new()).allowed_lateness(lateness);
-                let (rows, _) = by_key.early_every_events(3).rows("rows", 1_000)?;
+                let (rows, rows_late) = by_key.early_every_events(3).rows("rows", 1_000)?;
+                rows_late.sink("rows late", to_rows_late.clone())?;
                 rows.sink("rows out", to_rows.clone())?;
                 finals.sink("finals out", to_out.clone())?;
                 late.sink("late", to_late.clone())
             }).unwrap();
-            let written = (out.take(), rows.take(), late.take());
+            let written = (out.take(), all.take(), rows.take(), late.take(), rows_late.take());
             prop_assert_eq!(first.get_or_insert(written.clone()), &written, "{} workers", workers);
         }
     }
@@ -452,4 +455,6 @@ fn windows_that_make_no_sense_are_refused() {
     assert!(refused(Windows::count(0), 0).contains("of 0 events"));
     assert!(refused(Windows::count(3), 5).contains("in order of time"));
     assert!(refused(Windows::tumbling(5), -1).contains("lateness of -1 ms"));
+    assert!(refused(Windows::session(5).offset(1), 0).contains("only tumbling and hopping windows have an offset"));
+    assert!(refused(Windows::tumbling(5).idle(1), 0).contains("only windows by count can be idle"));
 }

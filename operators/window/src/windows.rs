@@ -32,13 +32,15 @@ pub struct Windows {
     pub(crate) kind: Kind,
     /// Where aligned windows begin, from 1970 UTC.
     pub(crate) offset: Millis,
+    /// How long after its latest event a window by count ends as it is.
+    pub(crate) idle: Millis,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Hopping { width: Millis, slide: Millis },
     Session { gap: Millis },
-    Count { size: u64, idle: Millis },
+    Count { size: u64 },
     Global,
 }
 
@@ -51,38 +53,40 @@ impl Windows {
     /// Windows of `width` ms, one beginning every `slide` ms, so that each event is in `width / slide` of them. They share
     /// panes: each event is added once.
     pub fn hopping(width: Millis, slide: Millis) -> Self {
-        Windows { kind: Kind::Hopping { width, slide }, offset: 0 }
+        Self::of(Kind::Hopping { width, slide })
     }
 
     /// A window for each run of events less than `gap` ms apart. It begins at the first and ends `gap` ms after the last;
     /// an event that closes the distance between two merges them.
     pub fn session(gap: Millis) -> Self {
-        Windows { kind: Kind::Session { gap }, offset: 0 }
+        Self::of(Kind::Session { gap })
     }
 
     /// Every `size` events of a key, in order of event time. The window ends 1 ms after its last event. One that never
     /// fills up is given when the input ends, or see [`Windows::idle`].
     pub fn count(size: u64) -> Self {
-        Windows { kind: Kind::Count { size, idle: Millis::MAX }, offset: 0 }
+        Self::of(Kind::Count { size })
     }
 
     /// One window for all time, which ends when the input does: read it by [`Windowed::rows`] with an early firing.
     pub fn global() -> Self {
-        Windows { kind: Kind::Global, offset: 0 }
+        Self::of(Kind::Global)
+    }
+
+    fn of(kind: Kind) -> Self {
+        Windows { kind, offset: 0, idle: Millis::MAX }
     }
 
     /// Has tumbling and hopping windows begin `offset` ms after the multiples of their slide, such as days at -2 hours for
-    /// days that begin at 22:00 UTC. Other windows begin with their events.
+    /// days that begin at 22:00 UTC. Other windows begin with their events, and none of these may be told an offset.
     pub fn offset(self, offset: Millis) -> Self {
         Windows { offset, ..self }
     }
 
-    /// Ends a count window as it is `idle` ms after its latest event, so that keys that fall silent leave nothing behind.
+    /// Ends a window by count as it is `idle` ms after its latest event, so that keys that fall silent leave nothing
+    /// behind. Other windows end by time, and none of these may be told this.
     pub fn idle(self, idle: Millis) -> Self {
-        match self.kind {
-            Kind::Count { size, .. } => Windows { kind: Kind::Count { size, idle }, ..self },
-            _ => self,
-        }
+        Windows { idle, ..self }
     }
 
     /// The grid of tumbling and hopping windows; others have none of use.
@@ -94,15 +98,17 @@ impl Windows {
     }
 
     /// In words, for [`Job::explain`](tidemill::Job::explain).
-    pub(crate) fn describe(&self) -> String {
+    pub(crate) fn describe(&self, lateness: Millis) -> String {
         let offset = if self.offset == 0 { String::new() } else { format!(" at {}", show(self.offset)) };
-        match self.kind {
-            Kind::Hopping { width, slide } if width == slide => format!("tumbling windows of {}{offset}", show(width)),
-            Kind::Hopping { width, slide } => format!("hopping windows of {} by {}{offset}", show(width), show(slide)),
+        let late = if lateness == 0 { String::new() } else { format!(", events up to {} late", show(lateness)) };
+        let windows = match self.kind {
+            Kind::Hopping { width, slide } if width == slide => format!("tumbling windows of {}", show(width)),
+            Kind::Hopping { width, slide } => format!("hopping windows of {} by {}", show(width), show(slide)),
             Kind::Session { gap } => format!("session windows with a gap of {}", show(gap)),
-            Kind::Count { size, .. } => format!("windows of {size} events"),
+            Kind::Count { size } => format!("windows of {size} events"),
             Kind::Global => "one window".to_owned(),
-        }
+        };
+        windows + &offset + &late
     }
 
     fn check(&self, name: &str, lateness: Millis, early: Option<Early>) -> Result<()> {
@@ -116,9 +122,15 @@ impl Windows {
                 )
             }
             (Kind::Session { gap }, _) if gap <= 0 => format!("with a gap of {gap} ms hold nothing: choose at least 1"),
-            (Kind::Count { size: 0, .. }, _) => "of 0 events hold nothing: choose at least 1".into(),
-            (Kind::Count { idle, .. }, _) if idle <= 0 => {
-                format!("that end {idle} ms after an event: choose at least 1")
+            (Kind::Session { .. } | Kind::Count { .. } | Kind::Global, _) if self.offset != 0 => {
+                "begin with their events: only tumbling and hopping windows have an offset, leave it out".into()
+            }
+            (Kind::Hopping { .. } | Kind::Session { .. } | Kind::Global, _) if self.idle != Millis::MAX => {
+                "end by time: only windows by count can be idle, leave it out".into()
+            }
+            (Kind::Count { size: 0 }, _) => "of 0 events hold nothing: choose at least 1".into(),
+            (Kind::Count { .. }, _) if self.idle <= 0 => {
+                format!("that end {} ms after an event: choose at least 1", self.idle)
             }
             (Kind::Count { .. }, _) if lateness > 0 => {
                 "by count take events in order of time, so none can come later: leave out the allowed lateness".into()
