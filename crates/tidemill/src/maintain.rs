@@ -1,5 +1,6 @@
 //! `Maintain`: events in, rows that are true now out.
 
+use crate::idle::UntilIdle;
 use crate::kernel::{Closing, Emit, Kernel, Order, StateError};
 use crate::plan::type_name;
 use crate::record::{Data, Record};
@@ -43,6 +44,15 @@ pub trait Maintain: 'static {
     /// Asked after each update.
     fn expires(&self, _key: &Self::Key, _state: &Self::State) -> Option<Millis> {
         None
+    }
+
+    /// The same with a time-to-live: a key is dropped, its rows retracted, once the watermark is more than `ttl` ms past
+    /// its latest event. An event after that begins anew.
+    fn until_idle(self, ttl: Millis) -> UntilIdle<Self>
+    where
+        Self: Sized,
+    {
+        UntilIdle { maintain: self, ttl }
     }
 }
 
@@ -168,21 +178,17 @@ mod tests {
         fn rows(&self, key: &u8, (count, latest): &(u32, Millis), rows: &mut Vec<Self::Row>) {
             rows.push((*key, *count, *latest));
         }
-
-        fn expires(&self, _: &u8, (_, latest): &(u32, Millis)) -> Option<Millis> {
-            Some(*latest + KEPT)
-        }
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(256))]
         #[test]
-        fn keys_go_with_their_rows_when_they_expire(
+        fn idle_keys_go_with_their_rows(
             epochs in prop::collection::vec((prop::collection::vec((-80i64..120, 0u8..4), 0..6), 0i64..90), 1..30),
             workers in 1usize..5, cut in 0usize..30, after in 1usize..5
         ) {
-            let mut harness = Harness::maintain(workers, |event: &(Millis, u8)| event.1, || Counts);
-            let (mut keys, mut rows, mut watermark) = (BTreeMap::new(), BTreeMap::new(), 0);
+            let mut harness = Harness::maintain(workers, |event: &(Millis, u8)| event.1, || Counts.until_idle(KEPT));
+            let (mut keys, mut rows, mut watermark) = (BTreeMap::new(), BTreeMap::new(), 1_000);
             for (number, (batch, step)) in epochs.into_iter().enumerate() {
                 for (offset, key) in batch {
                     let time = watermark + offset;

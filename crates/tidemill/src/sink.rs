@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a `Sink`",
     label = "no `Sink`",
-    note = "a sink of a stream takes `Record<T>`, one of a collection `Update<T>`: `tidemill::Console` is a short one"
+    note = "a sink of a stream takes `Record<T>`, one of a collection `Update<T>`: `tidemill::Console` is a short one",
+    note = "more in `tidemill::guide`, \"When the compiler complains\""
 )]
 pub trait Sink: 'static {
     /// What it takes: [`Record<T>`] from a stream, [`Update<T>`] from a collection.

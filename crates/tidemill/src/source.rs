@@ -10,7 +10,8 @@ use std::rc::Rc;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a `Source`",
     label = "no `Source`",
-    note = "a source says which partitions it has and opens readers: `tidemill::Events` is a short one"
+    note = "a source says which partitions it has and opens readers: `tidemill::Events` is a short one",
+    note = "more in `tidemill::guide`, \"When the compiler complains\""
 )]
 pub trait Source: 'static {
     /// What it yields.

@@ -14,7 +14,8 @@ use std::fmt::Display;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a `Model`",
     label = "no `Model`",
-    note = "a model has `In`, `Out` and `predict`; networks of libtorch are in `tidemill-torch`"
+    note = "a model has `In`, `Out` and `predict`; networks of libtorch are in `tidemill-torch`",
+    note = "more in `tidemill::guide`, \"When the compiler complains\""
 )]
 pub trait Model: 'static {
     /// What it is asked about: the features of a record or row. A fixed-size array such as

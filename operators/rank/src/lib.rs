@@ -5,6 +5,9 @@
 //! - [`Ranks::latest`]: the latest event of a key, which makes a table of a stream.
 //! - [`ranked`]: the same of a collection's rows, which may be retracted, with the rank of each.
 //!
+//! A key that falls silent keeps its rows, unless told otherwise: `maintain("latest", Latest::new().until_idle(days(30)))`
+//! is [`Ranks::latest`] for keys with an event in the last 30 days, and [`Top`] can be told the same.
+//!
 //! Which items are viewed most in each category?
 //!
 //! ```

@@ -34,7 +34,8 @@ use tidemill::{Data, State};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no aggregate of these events",
     note = "use one of `tidemill_window` (`Count::new()`, `Sum::of(|e| …)`, …), a tuple of up to six, or implement `Aggregate`",
-    note = "all aggregates of a tuple must have the same `In`"
+    note = "all aggregates of a tuple must have the same `In`",
+    note = "more in `tidemill::guide`, \"When the compiler complains\""
 )]
 pub trait Aggregate: 'static {
     /// The events.
