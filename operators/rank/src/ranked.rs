@@ -48,8 +48,8 @@ mod tests {
     use super::*;
     use crate::{Counted, Ranks};
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
-    use tidemill::harness::Harness;
+    use std::collections::{BTreeMap, BTreeSet};
+    use tidemill::harness::{Derived, Harness};
     use tidemill::{Config, Events, Memory, Timing, Update, execute};
 
     /// Time, key, item.
@@ -139,6 +139,39 @@ mod tests {
                     prop_assert_eq!(&again, &latest_rows);
                 }
             }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn ranks_follow_rows_that_come_and_go_and_a_restart(
+            epochs in prop::collection::vec(prop::collection::vec((0u8..3, 0u16..9, -3i64..4), 0..12), 1..8),
+            n in 1u32..4,
+        ) {
+            let mut ranks = Derived::new(move |rows| ranked(rows, n, |row: &(u8, u16, i64)| row.0, |row| row.2));
+            let mut there = BTreeSet::new();
+            for epoch in epochs {
+                for row in epoch {
+                    // A row that comes again goes.
+                    if there.insert(row) {
+                        ranks.insert(row);
+                    } else {
+                        there.remove(&row);
+                        ranks.remove(row);
+                    }
+                }
+                ranks.close_epoch();
+                let mut sorted: Vec<_> = there.iter().copied().collect();
+                sorted.sort_by_key(|row| (row.0, Reverse(row.2), *row));
+                let of_a_key = sorted.chunk_by(|a, b| a.0 == b.0);
+                let ranks_of = |rows: &[(u8, u16, i64)]| -> Vec<_> {
+                    (1..).zip(rows.iter().take(n as usize)).map(|(rank, row)| (Ranked { key: row.0, rank, row: *row }, 1)).collect()
+                };
+                let expected: Vec<_> = of_a_key.flat_map(ranks_of).collect();
+                prop_assert_eq!(ranks.rows(), expected);
+            }
+            prop_assert_eq!(ranks.restore(), ranks.rows());
         }
     }
 
