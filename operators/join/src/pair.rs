@@ -84,7 +84,12 @@ pub trait Joins<'s, L: Data, K: Key, FL>: Sized {
     /// the row correct nothing. Rows of later epochs are not known to it either, so where rows are read from a source, the
     /// events of the epochs in which that is still being read see a part of them.
     ///
-    /// State: the rows, by key. They go when the collection retracts them.
+    /// Held: the rows, by key, until the collection retracts them. They are no part of a checkpoint: like everything made
+    /// of a collection they are built again from the rows that it says again at a restore.
+    ///
+    /// # Errors
+    ///
+    /// If the job has an operator called `name` already.
     fn lookup<R, U, FR, J>(self, name: &str, rows: Collection<'s, R>, key: FR, join: J) -> Result<Stream<'s, U>>
     where
         R: Data + Ord,

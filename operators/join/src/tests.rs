@@ -242,8 +242,11 @@ proptest! {
             out.sort();
             expected.sort();
             prop_assert_eq!(out, expected);
+            prop_assert!(harness.is_empty(), "the rows are no state of the lookup");
             if number == cut {
                 harness.restore(after).unwrap();
+                rows.values().for_each(|row| harness.push(0, Side::Right(Update { row: *row, diff: 1 })));
+                harness.close_epoch();
             }
         }
     }
