@@ -1,6 +1,6 @@
 //! The window join: events that lie in the same window.
 
-use crate::pair::{Joined, Joining, Outer, Pair, Side, both, four_joins, refuse};
+use crate::pair::{Joined, Joining, Outer, Pair, Side, both, by_place, four_joins, refuse};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -36,7 +36,7 @@ where
         if width <= 0 {
             return refuse(name, &format!("has windows of {width} ms, which hold nothing: choose at least 1"));
         }
-        let both = both(left, right);
+        let both = both(name, left, right);
         let kernel = WindowKernel::new(both.key(), width, outer, join);
         both.kernel(name, kernel)
     }
@@ -44,11 +44,11 @@ where
 
 four_joins!(SameWindow);
 
-/// The events of one key in one window, by side, each with its time and place.
+/// The events of one key in one window, by side.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Sides<L, R> {
-    left: Vec<(Millis, Seq, L)>,
-    right: Vec<(Millis, Seq, R)>,
+    left: Vec<Record<L>>,
+    right: Vec<Record<R>>,
 }
 
 impl<L, R> Default for Sides<L, R> {
@@ -106,9 +106,10 @@ where
             }
             let keys = self.open.entry(start).or_default();
             let sides = keys.entry((self.key)(&record.value)).or_default();
-            match record.value {
-                Side::Left(event) => sides.left.push((record.time, record.seq, event)),
-                Side::Right(event) => sides.right.push((record.time, record.seq, event)),
+            let Record { time, seq, value } = record;
+            match value {
+                Side::Left(value) => sides.left.push(Record { time, seq, value }),
+                Side::Right(value) => sides.right.push(Record { time, seq, value }),
             }
         }
     }
@@ -121,22 +122,24 @@ where
             }
             for mut sides in open.remove().into_values() {
                 // They came in no order.
-                sides.left.sort_by_key(|(time, seq, _)| (*time, *seq));
-                sides.right.sort_by_key(|(time, seq, _)| (*time, *seq));
+                sides.left.sort_by_key(|record| (record.time, record.seq));
+                by_place(&mut sides.left);
+                sides.right.sort_by_key(|record| (record.time, record.seq));
+                by_place(&mut sides.right);
                 let mut give = |seq: Seq, left: Option<&L>, right: Option<&R>| {
                     let value = (self.join)(left, right);
                     emit.out.extend(value.map(|value| Record { time: end - 1, seq, value }));
                 };
-                for (_, seq, left) in &sides.left {
-                    for (nth, (_, _, right)) in sides.right.iter().enumerate() {
-                        give(seq.child(nth), Some(left), Some(right));
+                for left in &sides.left {
+                    for (nth, right) in sides.right.iter().enumerate() {
+                        give(left.seq.child(nth), Some(&left.value), Some(&right.value));
                     }
                     if self.outer.left && sides.right.is_empty() {
-                        give(seq.child(0), Some(left), None);
+                        give(left.seq.child(0), Some(&left.value), None);
                     }
                 }
-                for (_, seq, right) in sides.right.iter().filter(|_| self.outer.right && sides.left.is_empty()) {
-                    give(seq.child(0), None, Some(right));
+                for right in sides.right.iter().filter(|_| self.outer.right && sides.left.is_empty()) {
+                    give(right.seq.child(0), None, Some(&right.value));
                 }
             }
         }
