@@ -24,7 +24,7 @@ pub struct Version<K, R> {
     pub row: Option<R>,
 }
 
-/// An as-of join to be: see [`Joins::as_of`](crate::Joins::as_of).
+/// An as-of join to be: see [`Joins::join_versions`](crate::Joins::join_versions).
 ///
 /// State, per key: events until the watermark passes their moments, versions until it passes the time at which they became
 /// known; then the version that is valid at the watermark, those valid later, and those valid before that waiting events

@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | [`Joining::within`] | events whose times are so far apart | for nothing; outer ones until no match can come | events for as long as a match can come |
 //! | [`Joining::window`] | events of the same tumbling window | until the window's end | the open windows' events |
-//! | [`Joins::as_of`] | the version valid at the event's time and known at a moment | until the watermark passes the moment | per key the valid version, and those to come |
+//! | [`Joins::join_as_of`] | the version valid at the event's time and known at a moment | until the watermark passes the moment | per key the valid version, and those to come |
 //! | [`Joins::lookup`] | the row that is true in the event's epoch | for nothing | the rows |
 //!
 //! Collections are joined by differential dataflow's own operators: `examples/collections.rs` shows how.

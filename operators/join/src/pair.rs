@@ -87,12 +87,12 @@ pub trait Joins<'s, L: Data, K: Key, FL>: Sized {
     /// corrects nothing: an event is answered once, when the watermark passes its moment, at that moment.
     ///
     /// [`AsOf`] says what is kept, and for how long.
-    fn as_of<R, M>(self, versions: Stream<'s, Version<K, R>>, moment: M) -> AsOf<'s, L, K, R, FL, M>
+    fn join_versions<R, M>(self, versions: Stream<'s, Version<K, R>>, moment: M) -> AsOf<'s, L, K, R, FL, M>
     where
         R: Data,
         M: Fn(&L, Millis) -> Millis + 'static;
 
-    /// [`Joins::as_of`] and [`AsOf::join`] in one, where versions are never forgotten.
+    /// [`Joins::join_versions`] and [`AsOf::join`] in one, where versions are never forgotten.
     ///
     /// # Errors
     ///
@@ -139,7 +139,7 @@ where
         Joining { left: self, right }
     }
 
-    fn as_of<R, M>(self, versions: Stream<'s, Version<K, R>>, moment: M) -> AsOf<'s, L, K, R, FL, M>
+    fn join_versions<R, M>(self, versions: Stream<'s, Version<K, R>>, moment: M) -> AsOf<'s, L, K, R, FL, M>
     where
         R: Data,
         M: Fn(&L, Millis) -> Millis + 'static,
@@ -160,7 +160,7 @@ where
         M: Fn(&L, Millis) -> Millis + 'static,
         J: Fn(&L, Option<&R>) -> U + 'static,
     {
-        self.as_of(versions, moment).join(name, join)
+        self.join_versions(versions, moment).join(name, join)
     }
 
     fn lookup<R, U, FR, J>(self, name: &str, rows: Collection<'s, R>, key: FR, join: J) -> Result<Stream<'s, U>>

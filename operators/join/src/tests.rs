@@ -333,7 +333,7 @@ proptest! {
                 let full = |pair: Pair<&Event, &Event>| format!("{pair:?}");
                 let (interval, late) = left.clone().join(right.clone()).within(-50, 100).full("interval", full)?;
                 let (window, _) = left.clone().join(right.clone()).window(200).full("window", full)?;
-                let version = |r: Event| Version { key: r.1, valid_from: r.0 - 30, known_at: r.0, row: (r.2 % 5 > 0).then_some(r) };
+                let version = |r: Event| Version { key: r.1, valid_from: r.0 - 30, known_at: r.0, row: (!r.2.is_multiple_of(5)).then_some(r) };
                 let versions = right.stream().clone().map(version);
                 let (as_of, _) = left.clone().join_as_of("as of", versions, |_, time| time + 40, |l, r| format!("{l:?} {r:?}"))?;
                 let latest = right.maintain("latest", Latest)?;
