@@ -193,7 +193,7 @@ impl<'s, L: Data, R: Data, FL, FR> Joining<'s, L, R, FL, FR> {
 
     /// Matches the events that lie in the same tumbling window of `width` ms.
     pub fn window(self, width: Millis) -> SameWindow<'s, L, R, FL, FR> {
-        SameWindow { joining: self, width }
+        SameWindow { joining: self, width, offset: 0 }
     }
 }
 
@@ -222,6 +222,10 @@ macro_rules! four_joins {
             FR: Fn(&R) -> K + Clone + 'static,
         {
             /// Every pair that matches. The second stream holds what came too late.
+            ///
+            /// # Errors
+            ///
+            /// If the job has an operator called `name` already, or nothing can match.
             pub fn inner<U: Data>(
                 self,
                 name: &str,
@@ -231,6 +235,10 @@ macro_rules! four_joins {
             }
 
             /// Every pair that matches, and left events that nothing matched.
+            ///
+            /// # Errors
+            ///
+            /// If the job has an operator called `name` already, or nothing can match.
             pub fn left<U: Data>(
                 self,
                 name: &str,
@@ -240,6 +248,10 @@ macro_rules! four_joins {
             }
 
             /// Every pair that matches, and right events that nothing matched.
+            ///
+            /// # Errors
+            ///
+            /// If the job has an operator called `name` already, or nothing can match.
             pub fn right<U: Data>(
                 self,
                 name: &str,
@@ -249,6 +261,10 @@ macro_rules! four_joins {
             }
 
             /// Every pair that matches, and the events of both sides that nothing matched.
+            ///
+            /// # Errors
+            ///
+            /// If the job has an operator called `name` already, or nothing can match.
             pub fn full<U: Data>(
                 self,
                 name: &str,

@@ -161,13 +161,13 @@ proptest! {
 
     #[test]
     fn window_joins_find_what_lies_in_the_same_window(
-        epochs in epochs(), width in 1i64..150, outer in outer(), workers in 1usize..5, cut in 0usize..9, after in 1usize..5,
+        epochs in epochs(), width in 1i64..150, offset in -300i64..300, outer in outer(), workers in 1usize..5, cut in 0usize..9, after in 1usize..5,
     ) {
-        let end = move |time: Millis| (time.div_euclid(width) + 1) * width;
+        let end = move |time: Millis| ((time - offset).div_euclid(width) + 1) * width + offset;
         let (lefts, rights, late) = timely(&epochs, |time, before| end(time) <= before);
         let matches = |l: &Event, r: &Event| (l.1 == r.1 && end(l.0) == end(r.0)).then(|| end(l.0) - 1);
         let expected = joined((&lefts, &rights), outer, matches, |event, _| end(event.0) - 1);
-        let make = move || WindowKernel::new(key, width, outer, said(outer));
+        let make = move || WindowKernel::new(key, (width, offset), outer, said(outer));
         let (out, given_late, empty) = run(&timed(&epochs), key, (workers, cut, after), make);
         prop_assert_eq!(out, expected);
         prop_assert_eq!(given_late, late);

@@ -10,12 +10,21 @@ use tidemill::{Closing, Data, Emit, Kernel, Key, Millis, Order, Record, Result, 
 
 /// A join of the events of a window to be: see [`Joining::window`].
 ///
-/// Windows begin at the multiples of their width since 1970 UTC. What a window's events amount to comes out when the
+/// Windows begin at the multiples of their width since 1970 UTC, or see [`SameWindow::offset`]. What a window's events amount to comes out when the
 /// watermark reaches its end, at its last millisecond, ordered by the left event and then by the right one. An event is
 /// late if its window was over when its epoch began. State: the open windows' events.
 pub struct SameWindow<'s, L: 'static, R: 'static, FL, FR> {
     pub(crate) joining: Joining<'s, L, R, FL, FR>,
     pub(crate) width: Millis,
+    pub(crate) offset: Millis,
+}
+
+impl<'s, L: Data, R: Data, FL, FR> SameWindow<'s, L, R, FL, FR> {
+    /// Has the windows begin `offset` ms after the multiples of their width, such as days at -2 hours for days that begin
+    /// at 22:00 UTC.
+    pub fn offset(self, offset: Millis) -> Self {
+        SameWindow { offset, ..self }
+    }
 }
 
 impl<'s, L, R, K, FL, FR> SameWindow<'s, L, R, FL, FR>
@@ -32,12 +41,12 @@ where
         outer: Outer,
         join: impl Fn(Option<&L>, Option<&R>) -> Option<U> + 'static,
     ) -> Joined<'s, L, R, U> {
-        let SameWindow { joining: Joining { left, right }, width } = self;
+        let SameWindow { joining: Joining { left, right }, width, offset } = self;
         if width <= 0 {
             return refuse(name, &format!("has windows of {width} ms, which hold nothing: choose at least 1"));
         }
         let both = both(name, left, right);
-        let kernel = WindowKernel::new(both.key(), width, outer, join);
+        let kernel = WindowKernel::new(both.key(), (width, offset), outer, join);
         both.kernel(name, kernel)
     }
 }
@@ -61,6 +70,7 @@ impl<L, R> Default for Sides<L, R> {
 pub(crate) struct WindowKernel<K, L, R, F, J> {
     key: F,
     width: Millis,
+    offset: Millis,
     outer: Outer,
     join: J,
     /// By the window's start.
@@ -68,8 +78,8 @@ pub(crate) struct WindowKernel<K, L, R, F, J> {
 }
 
 impl<K, L, R, F, J> WindowKernel<K, L, R, F, J> {
-    pub fn new(key: F, width: Millis, outer: Outer, join: J) -> Self {
-        WindowKernel { key, width, outer, join, open: BTreeMap::new() }
+    pub fn new(key: F, (width, offset): (Millis, Millis), outer: Outer, join: J) -> Self {
+        WindowKernel { key, width, offset, outer, join, open: BTreeMap::new() }
     }
 }
 
@@ -86,7 +96,8 @@ where
     type Out = Record<U>;
 
     fn kind(&self) -> String {
-        format!("join by tumbling windows of {}", show(self.width))
+        let offset = if self.offset == 0 { String::new() } else { format!(" at {}", show(self.offset)) };
+        format!("join by tumbling windows of {}{offset}", show(self.width))
     }
 
     fn state(&self) -> String {
@@ -99,7 +110,9 @@ where
 
     fn records(&mut self, at: Closing, records: &mut Vec<Record<Self::In>>, emit: &mut Emit<Self::In, Self::Out>) {
         for record in records.drain(..) {
-            let start = record.time.saturating_sub(record.time.rem_euclid(self.width));
+            // Neither of the two is below 0 or above the width, so nothing overflows.
+            let (time, offset) = (record.time.rem_euclid(self.width), self.offset.rem_euclid(self.width));
+            let start = record.time.saturating_sub((time - offset).rem_euclid(self.width));
             if start.saturating_add(self.width) <= at.before {
                 emit.late.push(record);
                 continue;
