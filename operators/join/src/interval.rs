@@ -1,6 +1,6 @@
 //! The interval join: events whose times are so far apart.
 
-use crate::pair::{Joined, Joining, Outer, Pair, Side, both, four_joins, refuse};
+use crate::pair::{Joined, Joining, Outer, Pair, Side, both, by_place, four_joins, refuse};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -42,7 +42,7 @@ where
         if from > to {
             return refuse(name, &format!("matches nothing from {from} to {to} ms: choose `from` up to `to`"));
         }
-        let both = both(left, right);
+        let both = both(name, left, right);
         let kernel = IntervalKernel::new(both.key(), (from, to), outer, join);
         both.kernel(name, kernel)
     }
@@ -148,6 +148,7 @@ where
     }
 
     fn records(&mut self, _: Closing, records: &mut Vec<Record<Self::In>>, emit: &mut Emit<Self::In, Self::Out>) {
+        by_place(records);
         for Record { time, seq, value } in records.drain(..) {
             let key = (self.key)(&value);
             let sides = self.keys.entry(key.clone()).or_default();

@@ -49,7 +49,7 @@ mod pair;
 mod tests;
 mod window;
 
-pub use as_of::Version;
+pub use as_of::{AsOf, Version};
 pub use interval::Within;
 pub use pair::{Joining, Joins, Pair, Side};
 pub use window::SameWindow;

@@ -4,7 +4,7 @@ use crate::pair::Side;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
-use tidemill::{Closing, Data, Emit, Kernel, Key, Order, Record, StateError, Update, by_group, from_group, type_name};
+use tidemill::{Closing, Data, Emit, Kernel, Key, Order, Record, StateError, Update, type_name};
 
 /// The rows of one worker's keys, with how often each is there.
 pub(crate) struct LookupKernel<K, L, R, F, J> {
@@ -32,8 +32,7 @@ impl<K: Key, L, R: Data + Ord, F, J> LookupKernel<K, L, R, F, J> {
     }
 }
 
-/// The row changes come from a collection that says, after a restart, what has changed since the checkpoint only; so the
-/// rows themselves are in the snapshot.
+/// The rows are no state of its own: the collection that they come from says them again at a restore.
 impl<K, L, R, F, J, U> Kernel for LookupKernel<K, L, R, F, J>
 where
     K: Key,
@@ -79,11 +78,10 @@ where
     fn settle(&mut self, _: Closing, _: &mut Emit<Self::In, Self::Out>) {}
 
     fn snapshot(&self) -> Vec<(u8, Vec<u8>)> {
-        by_group(&self.rows)
+        Vec::new()
     }
 
-    fn restore(&mut self, _: Closing, state: &[u8], _: &mut Emit<Self::In, Self::Out>) -> Result<(), StateError> {
-        self.rows.extend(from_group::<K, BTreeMap<R, isize>>(state)?);
+    fn restore(&mut self, _: Closing, _: &[u8], _: &mut Emit<Self::In, Self::Out>) -> Result<(), StateError> {
         Ok(())
     }
 }

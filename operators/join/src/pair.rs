@@ -1,11 +1,12 @@
 //! What all joins share: two keyed streams as one, and how matches are said.
 
-use crate::as_of::{AsOfKernel, Version};
+use crate::as_of::{AsOf, Version};
 use crate::interval::Within;
 use crate::lookup::LookupKernel;
 use crate::window::SameWindow;
 use serde::{Deserialize, Serialize};
-use tidemill::{Collection, Data, Error, Key, Keyed, Millis, Result, Stream};
+use tidemill::timely::dataflow::operators::core::Map;
+use tidemill::{Collection, Data, Error, Key, Keyed, Millis, Record, Result, Stream};
 
 /// An event of either stream.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -30,7 +31,10 @@ pub enum Pair<L, R> {
 /// Both streams as one, keyed alike, under the lesser watermark.
 pub(crate) type Both<'s, L, R, F> = Keyed<'s, Side<L, R>, F>;
 
+/// Both inputs of the join called `name`. What comes of one record on both sides has two places, the left one first, so
+/// that a stream joined with itself has an order too.
 pub(crate) fn both<'s, L, R, K, FL, FR>(
+    name: &str,
     left: Keyed<'s, L, FL>,
     right: Keyed<'s, R, FR>,
 ) -> Both<'s, L, R, impl Fn(&Side<L, R>) -> K + Clone + 'static>
@@ -42,11 +46,31 @@ where
     FR: Fn(&R) -> K + Clone + 'static,
 {
     let (of_left, of_right) = (left.key(), right.key());
-    let left = left.stream().clone().map(Side::Left);
-    left.union(right.stream().clone().map(Side::Right)).key_by(move |side| match side {
+    let left = side(left.stream(), 0, Side::Left).named(&format!("{name}, left"), "map");
+    let right = side(right.stream(), 1, Side::Right).named(&format!("{name}, right"), "map");
+    left.union(right).key_by(move |side| match side {
         Side::Left(event) => of_left(event),
         Side::Right(event) => of_right(event),
     })
+}
+
+fn side<'s, T: Data, L: Data, R: Data>(
+    stream: &Stream<'s, T>,
+    index: usize,
+    side: fn(T) -> Side<L, R>,
+) -> Stream<'s, Side<L, R>> {
+    let placed =
+        move |Record { time, seq, value }: Record<T>| Record { time, seq: seq.child(index), value: side(value) };
+    Stream::from_inner(stream.inner().map(placed), stream)
+}
+
+/// Gives records of the same time and place, such as those of a stream that is the union of two made of one, an order that
+/// does not hang on which came first. `records` are in order of time and place.
+pub(crate) fn by_place<T: Data>(records: &mut [Record<T>]) {
+    for equal in records.chunk_by_mut(|a, b| (a.time, a.seq) == (b.time, b.seq)).filter(|equal| equal.len() > 1) {
+        // Into memory, of types that derive `Serialize`: the encoder has no way to fail.
+        equal.sort_by_cached_key(|record| postcard::to_stdvec(&record.value).unwrap_or_default());
+    }
 }
 
 /// Joins of a keyed stream.
@@ -62,20 +86,27 @@ pub trait Joins<'s, L: Data, K: Key, FL>: Sized {
     /// to the event's time is taken, and of those with the same one the one known last. What becomes known later
     /// corrects nothing: an event is answered once, when the watermark passes its moment, at that moment.
     ///
-    /// The second stream holds the events and versions that were behind the watermark. State: events that wait, and of
-    /// each key the version that is valid at the watermark (or that none is), those after it, and those before it that waiting
-    /// events need: like a table by key, it grows with the keys and not with time.
-    fn join_as_of<R, U, FV, M, J>(
+    /// [`AsOf`] says what is kept, and for how long.
+    fn join_versions<R, M>(self, versions: Stream<'s, Version<K, R>>, moment: M) -> AsOf<'s, L, K, R, FL, M>
+    where
+        R: Data,
+        M: Fn(&L, Millis) -> Millis + 'static;
+
+    /// [`Joins::join_versions`] and [`AsOf::join`] in one, where versions are never forgotten.
+    ///
+    /// # Errors
+    ///
+    /// If the job has an operator called `name` already.
+    fn join_as_of<R, U, M, J>(
         self,
         name: &str,
-        versions: Keyed<'s, Version<R>, FV>,
+        versions: Stream<'s, Version<K, R>>,
         moment: M,
         join: J,
-    ) -> Result<(Stream<'s, U>, Stream<'s, Side<L, Version<R>>>)>
+    ) -> Result<(Stream<'s, U>, Stream<'s, Side<L, Version<K, R>>>)>
     where
         R: Data,
         U: Data,
-        FV: Fn(&Version<R>) -> K + Clone + 'static,
         M: Fn(&L, Millis) -> Millis + 'static,
         J: Fn(&L, Option<&R>) -> U + 'static;
 
@@ -84,7 +115,12 @@ pub trait Joins<'s, L: Data, K: Key, FL>: Sized {
     /// the row correct nothing. Rows of later epochs are not known to it either, so where rows are read from a source, the
     /// events of the epochs in which that is still being read see a part of them.
     ///
-    /// State: the rows, by key. They go when the collection retracts them.
+    /// Held: the rows, by key, until the collection retracts them. They are no part of a checkpoint: like everything made
+    /// of a collection they are built again from the rows that it says again at a restore.
+    ///
+    /// # Errors
+    ///
+    /// If the job has an operator called `name` already.
     fn lookup<R, U, FR, J>(self, name: &str, rows: Collection<'s, R>, key: FR, join: J) -> Result<Stream<'s, U>>
     where
         R: Data + Ord,
@@ -103,23 +139,28 @@ where
         Joining { left: self, right }
     }
 
-    fn join_as_of<R, U, FV, M, J>(
+    fn join_versions<R, M>(self, versions: Stream<'s, Version<K, R>>, moment: M) -> AsOf<'s, L, K, R, FL, M>
+    where
+        R: Data,
+        M: Fn(&L, Millis) -> Millis + 'static,
+    {
+        AsOf { left: self, versions, moment, forget_after: None }
+    }
+
+    fn join_as_of<R, U, M, J>(
         self,
         name: &str,
-        versions: Keyed<'s, Version<R>, FV>,
+        versions: Stream<'s, Version<K, R>>,
         moment: M,
         join: J,
-    ) -> Result<(Stream<'s, U>, Stream<'s, Side<L, Version<R>>>)>
+    ) -> Result<(Stream<'s, U>, Stream<'s, Side<L, Version<K, R>>>)>
     where
         R: Data,
         U: Data,
-        FV: Fn(&Version<R>) -> K + Clone + 'static,
         M: Fn(&L, Millis) -> Millis + 'static,
         J: Fn(&L, Option<&R>) -> U + 'static,
     {
-        let both = both(self, versions);
-        let kernel = AsOfKernel::new(both.key(), moment, join);
-        both.kernel(name, kernel)
+        self.join_versions(versions, moment).join(name, join)
     }
 
     fn lookup<R, U, FR, J>(self, name: &str, rows: Collection<'s, R>, key: FR, join: J) -> Result<Stream<'s, U>>
@@ -131,7 +172,7 @@ where
     {
         // In the order of arrival nothing is late, so the time of changes does not matter.
         let changes = rows.changes(|_| 0).key_by(move |update| key(&update.row));
-        let both = both(self, changes);
+        let both = both(name, self, changes);
         let kernel = LookupKernel::new(both.key(), join);
         Ok(both.kernel(name, kernel)?.0)
     }
@@ -152,7 +193,7 @@ impl<'s, L: Data, R: Data, FL, FR> Joining<'s, L, R, FL, FR> {
 
     /// Matches the events that lie in the same tumbling window of `width` ms.
     pub fn window(self, width: Millis) -> SameWindow<'s, L, R, FL, FR> {
-        SameWindow { joining: self, width }
+        SameWindow { joining: self, width, offset: 0 }
     }
 }
 
@@ -181,6 +222,10 @@ macro_rules! four_joins {
             FR: Fn(&R) -> K + Clone + 'static,
         {
             /// Every pair that matches. The second stream holds what came too late.
+            ///
+            /// # Errors
+            ///
+            /// If the job has an operator called `name` already, or nothing can match.
             pub fn inner<U: Data>(
                 self,
                 name: &str,
@@ -190,6 +235,10 @@ macro_rules! four_joins {
             }
 
             /// Every pair that matches, and left events that nothing matched.
+            ///
+            /// # Errors
+            ///
+            /// If the job has an operator called `name` already, or nothing can match.
             pub fn left<U: Data>(
                 self,
                 name: &str,
@@ -199,6 +248,10 @@ macro_rules! four_joins {
             }
 
             /// Every pair that matches, and right events that nothing matched.
+            ///
+            /// # Errors
+            ///
+            /// If the job has an operator called `name` already, or nothing can match.
             pub fn right<U: Data>(
                 self,
                 name: &str,
@@ -208,6 +261,10 @@ macro_rules! four_joins {
             }
 
             /// Every pair that matches, and the events of both sides that nothing matched.
+            ///
+            /// # Errors
+            ///
+            /// If the job has an operator called `name` already, or nothing can match.
             pub fn full<U: Data>(
                 self,
                 name: &str,

@@ -1,6 +1,6 @@
 //! The window join: events that lie in the same window.
 
-use crate::pair::{Joined, Joining, Outer, Pair, Side, both, four_joins, refuse};
+use crate::pair::{Joined, Joining, Outer, Pair, Side, both, by_place, four_joins, refuse};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -10,12 +10,21 @@ use tidemill::{Closing, Data, Emit, Kernel, Key, Millis, Order, Record, Result, 
 
 /// A join of the events of a window to be: see [`Joining::window`].
 ///
-/// Windows begin at the multiples of their width since 1970 UTC. What a window's events amount to comes out when the
+/// Windows begin at the multiples of their width since 1970 UTC, or see [`SameWindow::offset`]. What a window's events amount to comes out when the
 /// watermark reaches its end, at its last millisecond, ordered by the left event and then by the right one. An event is
 /// late if its window was over when its epoch began. State: the open windows' events.
 pub struct SameWindow<'s, L: 'static, R: 'static, FL, FR> {
     pub(crate) joining: Joining<'s, L, R, FL, FR>,
     pub(crate) width: Millis,
+    pub(crate) offset: Millis,
+}
+
+impl<'s, L: Data, R: Data, FL, FR> SameWindow<'s, L, R, FL, FR> {
+    /// Has the windows begin `offset` ms after the multiples of their width, such as days at -2 hours for days that begin
+    /// at 22:00 UTC.
+    pub fn offset(self, offset: Millis) -> Self {
+        SameWindow { offset, ..self }
+    }
 }
 
 impl<'s, L, R, K, FL, FR> SameWindow<'s, L, R, FL, FR>
@@ -32,23 +41,23 @@ where
         outer: Outer,
         join: impl Fn(Option<&L>, Option<&R>) -> Option<U> + 'static,
     ) -> Joined<'s, L, R, U> {
-        let SameWindow { joining: Joining { left, right }, width } = self;
+        let SameWindow { joining: Joining { left, right }, width, offset } = self;
         if width <= 0 {
             return refuse(name, &format!("has windows of {width} ms, which hold nothing: choose at least 1"));
         }
-        let both = both(left, right);
-        let kernel = WindowKernel::new(both.key(), width, outer, join);
+        let both = both(name, left, right);
+        let kernel = WindowKernel::new(both.key(), (width, offset), outer, join);
         both.kernel(name, kernel)
     }
 }
 
 four_joins!(SameWindow);
 
-/// The events of one key in one window, by side, each with its time and place.
+/// The events of one key in one window, by side.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Sides<L, R> {
-    left: Vec<(Millis, Seq, L)>,
-    right: Vec<(Millis, Seq, R)>,
+    left: Vec<Record<L>>,
+    right: Vec<Record<R>>,
 }
 
 impl<L, R> Default for Sides<L, R> {
@@ -61,6 +70,7 @@ impl<L, R> Default for Sides<L, R> {
 pub(crate) struct WindowKernel<K, L, R, F, J> {
     key: F,
     width: Millis,
+    offset: Millis,
     outer: Outer,
     join: J,
     /// By the window's start.
@@ -68,8 +78,8 @@ pub(crate) struct WindowKernel<K, L, R, F, J> {
 }
 
 impl<K, L, R, F, J> WindowKernel<K, L, R, F, J> {
-    pub fn new(key: F, width: Millis, outer: Outer, join: J) -> Self {
-        WindowKernel { key, width, outer, join, open: BTreeMap::new() }
+    pub fn new(key: F, (width, offset): (Millis, Millis), outer: Outer, join: J) -> Self {
+        WindowKernel { key, width, offset, outer, join, open: BTreeMap::new() }
     }
 }
 
@@ -86,7 +96,8 @@ where
     type Out = Record<U>;
 
     fn kind(&self) -> String {
-        format!("join by tumbling windows of {}", show(self.width))
+        let offset = if self.offset == 0 { String::new() } else { format!(" at {}", show(self.offset)) };
+        format!("join by tumbling windows of {}{offset}", show(self.width))
     }
 
     fn state(&self) -> String {
@@ -99,16 +110,19 @@ where
 
     fn records(&mut self, at: Closing, records: &mut Vec<Record<Self::In>>, emit: &mut Emit<Self::In, Self::Out>) {
         for record in records.drain(..) {
-            let start = record.time.saturating_sub(record.time.rem_euclid(self.width));
+            // Neither of the two is below 0 or above the width, so nothing overflows.
+            let (time, offset) = (record.time.rem_euclid(self.width), self.offset.rem_euclid(self.width));
+            let start = record.time.saturating_sub((time - offset).rem_euclid(self.width));
             if start.saturating_add(self.width) <= at.before {
                 emit.late.push(record);
                 continue;
             }
             let keys = self.open.entry(start).or_default();
             let sides = keys.entry((self.key)(&record.value)).or_default();
-            match record.value {
-                Side::Left(event) => sides.left.push((record.time, record.seq, event)),
-                Side::Right(event) => sides.right.push((record.time, record.seq, event)),
+            let Record { time, seq, value } = record;
+            match value {
+                Side::Left(value) => sides.left.push(Record { time, seq, value }),
+                Side::Right(value) => sides.right.push(Record { time, seq, value }),
             }
         }
     }
@@ -121,22 +135,24 @@ where
             }
             for mut sides in open.remove().into_values() {
                 // They came in no order.
-                sides.left.sort_by_key(|(time, seq, _)| (*time, *seq));
-                sides.right.sort_by_key(|(time, seq, _)| (*time, *seq));
+                sides.left.sort_by_key(|record| (record.time, record.seq));
+                by_place(&mut sides.left);
+                sides.right.sort_by_key(|record| (record.time, record.seq));
+                by_place(&mut sides.right);
                 let mut give = |seq: Seq, left: Option<&L>, right: Option<&R>| {
                     let value = (self.join)(left, right);
                     emit.out.extend(value.map(|value| Record { time: end - 1, seq, value }));
                 };
-                for (_, seq, left) in &sides.left {
-                    for (nth, (_, _, right)) in sides.right.iter().enumerate() {
-                        give(seq.child(nth), Some(left), Some(right));
+                for left in &sides.left {
+                    for (nth, right) in sides.right.iter().enumerate() {
+                        give(left.seq.child(nth), Some(&left.value), Some(&right.value));
                     }
                     if self.outer.left && sides.right.is_empty() {
-                        give(seq.child(0), Some(left), None);
+                        give(left.seq.child(0), Some(&left.value), None);
                     }
                 }
-                for (_, seq, right) in sides.right.iter().filter(|_| self.outer.right && sides.left.is_empty()) {
-                    give(seq.child(0), None, Some(right));
+                for right in sides.right.iter().filter(|_| self.outer.right && sides.left.is_empty()) {
+                    give(right.seq.child(0), None, Some(&right.value));
                 }
             }
         }

@@ -20,8 +20,9 @@ pub(super) const OPERATORS: &[Operator] = &[
     }),
     Operator::new("join", "as of", State::Stays, |name, events| {
         let (low, high) = halves(events);
-        let version = |high: Event| Version { valid_from: high.time, known_at: high.time, row: Some(high) };
-        let versions = high.map(version).key_by(|version| version.row.map_or(0, |high| high.user));
+        let version =
+            |high: Event| Version { key: high.user, valid_from: high.time, known_at: high.time, row: Some(high) };
+        let versions = high.map(version);
         end(by_user(low).join_as_of(name, versions, |_, time| time, |low, high| (*low, high.copied()))?.0)
     }),
     Operator::new("join", "lookup in the latest", State::Stays, |name, events| {

@@ -36,11 +36,10 @@ pub struct EnrichedBid {
 /// it has been read.
 pub fn query(events: Stream<'_, Event>) -> Result<Stream<'_, EnrichedBid>> {
     let row = |key: u64| Side { key, value: key.to_string() };
-    let table = (0..SIDE).map(|key| Version { valid_from: 0, known_at: 0, row: Some(row(key)) }).collect();
-    let known_at = Timing::by(|row: &Version<Side>| row.known_at);
+    let table = (0..SIDE).map(|key| Version { key, valid_from: 0, known_at: 0, row: Some(row(key)) }).collect();
+    let known_at = Timing::by(|version: &Version<u64, Side>| version.known_at);
     let table = events.job().source("side input", Events::new(table), known_at)?;
-    let table = table.key_by(|version| version.row.as_ref().map(|row| row.key));
-    let bids = events.bids().key_by(|bid| Some(bid.auction % SIDE));
+    let bids = events.bids().key_by(|bid| bid.auction % SIDE);
     let enriched = |&Bid { auction, bidder, price, time, .. }: &Bid, row: Option<&Side>| {
         row.map(|row| EnrichedBid { auction, bidder, price, time, value: row.value.clone() })
     };
