@@ -33,10 +33,17 @@ impl Seq {
     }
 
     /// The place of the `index`th record made from this one. Order is kept through four such
-    /// steps, each with up to 65,535 records.
+    /// steps, or three and three of [`Seq::input`], each with up to 65,535 records.
     #[inline]
     pub fn child(self, index: usize) -> Self {
         Seq { place: self.place, ordinal: self.ordinal << 16 | (index as u64 + 1).min(0xffff) }
+    }
+
+    /// The place of this record as one of input `index`, of at most 3, where several inputs become one stream: what they
+    /// have from the same record keeps an order that does not hang on which came first.
+    #[inline]
+    pub fn input(self, index: usize) -> Self {
+        Seq { place: self.place, ordinal: self.ordinal << 2 | (index as u64 + 1).min(3) }
     }
 }
 
@@ -94,6 +101,8 @@ mod tests {
         assert!(a < a.child(0) && a.child(0) < a.child(1));
         assert!(a.child(1) < Seq::new(0, 6), "all that one record became comes before the next record");
         assert!(a.child(0).child(7) < a.child(1).child(0));
+        assert!(a < a.input(0) && a.input(0) < a.input(1) && a.input(1) < a.input(2));
+        assert!(a.input(0).child(65_000) < a.input(1).child(0) && a.child(0).input(2) < a.child(1).input(0));
         assert!(Seq::new(0, u64::MAX >> 16) < Seq::new(1, 0));
     }
 }

@@ -60,7 +60,7 @@ fn side<'s, T: Data, L: Data, R: Data>(
     side: fn(T) -> Side<L, R>,
 ) -> Stream<'s, Side<L, R>> {
     let placed =
-        move |Record { time, seq, value }: Record<T>| Record { time, seq: seq.child(index), value: side(value) };
+        move |Record { time, seq, value }: Record<T>| Record { time, seq: seq.input(index), value: side(value) };
     Stream::from_inner(stream.inner().map(placed), stream)
 }
 
