@@ -4,7 +4,7 @@
 
 use crate::clock::Clock;
 use crate::runtime::{Runtime, Shared};
-use crate::tide::MarkState;
+use crate::tide::{MarkState, Tide};
 use crate::time::{BEGINNING, END, Epoch, Millis};
 use std::collections::BTreeMap;
 use std::fmt::{Display, Formatter};
@@ -16,9 +16,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct TimeReport {
     /// Wall time of this report, in milliseconds since 1970 UTC.
     pub now: Millis,
-    /// The job's watermark, the least of its sources': [`BEGINNING`] where nothing is known, [`END`] when all have ended.
+    /// The job's watermark, the least of its sources' that are not idle: [`BEGINNING`] where nothing is known, [`END`] when all have ended.
     pub watermark: Millis,
-    /// The source that holds the watermark where it is.
+    /// The source that holds the watermark where it is; where all are idle, the one that got furthest.
     pub watermark_held_by: Option<Holder>,
     /// The latest epoch that has begun.
     pub begun: Epoch,
@@ -37,6 +37,8 @@ pub struct Holder {
     pub partition: Option<usize>,
     /// The worker that holds an epoch.
     pub worker: Option<usize>,
+    /// Whether it is a source without an active partition: it has been idle since then, and so is every other one.
+    pub idle: bool,
     /// Since when, by the wall clock, in milliseconds since 1970 UTC.
     pub since: Millis,
 }
@@ -44,16 +46,21 @@ pub struct Holder {
 impl Display for TimeReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         let ago = |since: Millis| format!("{:.1} s", self.now.saturating_sub(since).max(0) as f64 / 1000.0);
+        let at = if self.watermark == BEGINNING { "not known".to_owned() } else { format!("at {} ms", self.watermark) };
         match (self.watermark, &self.watermark_held_by) {
             (END, _) => writeln!(f, "watermark: the input has ended")?,
-            (at, Some(Holder { name, partition, since, .. })) => {
+            (_, Some(Holder { name, partition, idle, since, .. })) => {
                 let place = partition.map_or(String::new(), |partition| format!(", partition {partition}"));
-                let at = if at == BEGINNING { "not known".to_owned() } else { format!("at {at} ms") };
-                writeln!(f, "watermark: {at}, held for {} by source `{name}`{place}", ago(*since))?;
+                if *idle {
+                    writeln!(f, "watermark: {at}, source `{name}`{place}, has been idle for {}", ago(*since))?;
+                } else {
+                    writeln!(f, "watermark: {at}, held for {} by source `{name}`{place}", ago(*since))?;
+                }
             }
-            (at, None) => writeln!(f, "watermark: at {at} ms")?,
+            (_, None) => writeln!(f, "watermark: {at}")?,
         }
         match (self.oldest, &self.epoch_held_by) {
+            (None, _) if self.begun == 0 => write!(f, "epochs: none has begun"),
             (None, _) => write!(f, "epochs: all {} are done", self.begun),
             (Some(epoch), Some(Holder { name, worker, since, .. })) => {
                 let worker = worker.map_or(String::new(), |worker| format!(" on worker {worker}"));
@@ -84,25 +91,26 @@ impl TimeExplainer {
             oldest: None,
             epoch_held_by: None,
         };
-        for source in first.sources.iter().filter(|source| source.watermark < END) {
-            if report.watermark_held_by.is_none() || source.watermark < report.watermark {
-                report.watermark = source.watermark;
-                report.watermark_held_by = source.held_by.clone();
-            }
-        }
-        let oldest = views.values().filter_map(|view| view.oldest).min();
+        report.watermark = Tide::UNKNOWN.then(first.sources.iter().map(|source| source.tide)).watermark;
+        let waited_for = first.sources.iter().filter(|source| source.tide.watermark < END);
+        let active = waited_for.clone().filter(|source| !source.tide.idle).min_by_key(|source| source.tide.watermark);
+        let holding = active.or_else(|| waited_for.rev().max_by_key(|source| source.tide.watermark));
+        report.watermark_held_by = holding.and_then(|source| source.held_by.clone());
+        // Data begins at epoch 1, and before it nothing is done.
+        let oldest = views.values().filter_map(|view| view.oldest).min().map(|oldest| oldest.max(1));
         report.oldest = oldest.filter(|oldest| *oldest <= report.begun);
-        if report.oldest.is_some() {
+        if let Some(oldest) = report.oldest {
             // Who is at work keeps everyone waiting; then come those who wait for answers themselves.
             let inside = views.iter().filter_map(|(worker, view)| {
                 let operator = self.shared.inside[*worker].load(Ordering::Relaxed).checked_sub(1)?;
                 let name = view.names.get(operator as usize)?.clone();
                 // It has written nothing down since then.
-                Some(Holder { name, partition: None, worker: Some(*worker), since: view.at })
+                Some(Holder { name, partition: None, worker: Some(*worker), idle: false, since: view.at })
             });
             let holding = views.iter().flat_map(|(worker, view)| {
-                view.holding.iter().map(move |(name, epoch, since)| {
-                    (*epoch, Holder { name: name.clone(), partition: None, worker: Some(*worker), since: *since })
+                view.holding.iter().filter(|(_, epoch, _)| *epoch <= oldest).map(move |(name, epoch, since)| {
+                    let (name, worker) = (name.clone(), Some(*worker));
+                    (*epoch, Holder { name, partition: None, worker, idle: false, since: *since })
                 })
             });
             report.epoch_held_by = inside
@@ -131,28 +139,32 @@ struct View {
 
 #[derive(Clone)]
 struct SourceView {
-    watermark: Millis,
+    tide: Tide,
     held_by: Option<Holder>,
 }
 
 /// What a source said of its partitions, kept by each worker.
 pub(crate) struct SourceTime {
     pub name: String,
-    pub watermark: Millis,
+    pub tide: Tide,
     /// By partition from 0: watermark, state, and since when the worker has known both.
     pub partitions: Vec<(Millis, MarkState, Millis)>,
 }
 
 impl SourceTime {
     fn view(&self) -> SourceView {
-        let active = self.partitions.iter().enumerate().filter(|(_, (_, state, _))| *state == MarkState::Active);
-        let held_by = active.min_by_key(|(_, (watermark, ..))| *watermark).map(|(partition, (_, _, since))| Holder {
+        let of = |wanted| self.partitions.iter().enumerate().filter(move |(_, (_, state, _))| *state == wanted);
+        let active = of(MarkState::Active).min_by_key(|(_, (watermark, ..))| *watermark);
+        // Where all are idle, the last to become so is who stopped time.
+        let holding = active.or_else(|| of(MarkState::Idle).max_by_key(|(_, (.., since))| *since));
+        let held_by = holding.map(|(partition, (_, state, since))| Holder {
             name: self.name.clone(),
             partition: Some(partition),
             worker: None,
+            idle: *state == MarkState::Idle,
             since: *since,
         });
-        SourceView { watermark: self.watermark, held_by }
+        SourceView { tide: self.tide, held_by }
     }
 }
 
@@ -209,8 +221,9 @@ impl Chronicle {
     fn warn(&mut self, runtime: &Runtime) {
         let explainer = TimeExplainer { shared: Arc::clone(&runtime.shared), clock: runtime.config.clock.clone() };
         let Some(report) = explainer.explain() else { return };
-        let stuck =
-            |holder: &Option<Holder>| holder.as_ref().is_some_and(|h| report.now.saturating_sub(h.since) >= STUCK);
+        let stuck = |holder: &Option<Holder>| {
+            holder.as_ref().is_some_and(|h| !h.idle && report.now.saturating_sub(h.since) >= STUCK)
+        };
         let state = (report.watermark, report.oldest);
         if (stuck(&report.watermark_held_by) || stuck(&report.epoch_held_by)) && self.warned != Some(state) {
             self.warned = Some(state);

@@ -11,7 +11,7 @@ use crate::source::{Batch, ReadStatus, Reader, Source, SourceError, Timing};
 use crate::stream::Stream;
 use crate::ticker::Tick;
 use crate::tide::{Mark, MarkState, tide};
-use crate::time::{BEGINNING, END, Epoch, Millis};
+use crate::time::{BEGINNING, Epoch, Millis};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -160,11 +160,11 @@ impl<R: Reader> Partition<R> {
         }
     }
 
-    /// Reads until `limit` items are there, or there are no more for now.
+    /// Reads until `limit` items are there, good and bad ones, or there are no more for now.
     fn fill(&mut self, limit: usize) -> Result<(), SourceError> {
         if self.batch.items.is_empty() {
-            while self.status != ReadStatus::Done && self.batch.items.len() < limit {
-                self.status = self.reader.read(limit - self.batch.items.len(), &mut self.batch)?;
+            while self.status != ReadStatus::Done && self.batch.len() < limit {
+                self.status = self.reader.read(limit - self.batch.len(), &mut self.batch)?;
                 if self.status == ReadStatus::Waiting {
                     break;
                 }
@@ -242,7 +242,6 @@ impl<R: Reader, F: Fn(&R::Item) -> Millis> Reading<R, F> {
             _ => MarkState::Active,
         };
         let watermark = match partition.high {
-            _ if state == MarkState::Done => END,
             _ if self.timing.punctuation.is_some() => partition.promised,
             BEGINNING => BEGINNING,
             high => high.saturating_sub(self.timing.disorder),

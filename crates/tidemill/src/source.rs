@@ -104,6 +104,11 @@ impl<T> Batch<T> {
         &self.dead
     }
 
+    /// How many records were read, refused ones included.
+    pub(crate) fn len(&self) -> usize {
+        self.items.len() + self.dead.len()
+    }
+
     /// Forgets everything in it.
     pub fn clear(&mut self) {
         self.items.clear();

@@ -223,9 +223,8 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
     /// The same events under a watermark that is `by` ms behind: for operators that emit events up to so much older than
     /// what they have seen. The end of the input is not held back.
     pub fn hold_back(self, by: Millis) -> Stream<'s, T> {
-        let behind = move |tide: Tide| Tide {
-            watermark: if tide.watermark == END { END } else { tide.watermark.saturating_sub(by.max(0)) },
-        };
+        let back = move |time: Millis| if time == END { END } else { time.saturating_sub(by.max(0)) };
+        let behind = move |tide: Tide| Tide { watermark: back(tide.watermark), reached: back(tide.reached), ..tide };
         Stream { inner: self.inner, tide: self.tide.map(behind), job: self.job, node: self.node }
     }
 

@@ -259,6 +259,157 @@ fn a_live_job_follows_its_clock_and_an_idle_partition_frees_the_watermark() {
     }
 }
 
+#[test]
+fn an_idle_source_is_not_waited_for_and_is_late_when_it_comes_back() {
+    for workers in [1, 2] {
+        let clock = ManualClock::at(1_000_000);
+        let ((orders, to_orders), (clicks, to_clicks)) = (Live::new(1, 100), Live::new(1, 100));
+        let (out, late) = (Memory::new(), Memory::new());
+        let (to_out, to_late) = (out.clone(), late.clone());
+        let (to_time, time) = std::sync::mpsc::channel();
+        let config = Config { clock: Clock::Manual(clock.clone()), ..Config::workers(workers) };
+        let job = std::thread::spawn(move || {
+            execute(config, move |job| {
+                to_time.send(job.explain_time()).unwrap();
+                let by = || Timing::by(|e: &(Millis, u8)| e.0).idle_after(500);
+                let orders = job.source("orders", orders.clone(), by())?;
+                let both = orders.union(job.source("clicks", clicks.clone(), by())?);
+                let both = both.map(|(time, key)| (time, key, None));
+                let (out, late) = both.key_by(|e| e.1).process_late("through", Through)?;
+                late.sink("late", to_late.clone())?;
+                out.sink("out", to_out.clone())
+            })
+        });
+        let time = time.recv().unwrap();
+        to_orders[0].send((1_000, 1)).unwrap();
+        // Far more than a minute ahead of the other source: all of them are read, for nobody waits for it.
+        let to_clicks = to_clicks.into_iter().next().unwrap();
+        let clicks = std::thread::spawn(move || {
+            (1..=2_000).for_each(|s| to_clicks.send((s * 1_000, 2)).unwrap());
+            to_clicks
+        });
+        wait(&clock, || out.len() == 2_000);
+        let to_clicks = clicks.join().unwrap();
+        assert_eq!(late.len(), 0);
+
+        wait(&clock, || time.explain().and_then(|report| report.watermark_held_by).is_some_and(|holder| holder.idle));
+        let report = time.explain().unwrap();
+        assert_eq!(report.watermark, 2_000_000);
+        assert!(
+            report.to_string().contains("at 2000000 ms, source `clicks`, partition 0, has been idle for "),
+            "{report}"
+        );
+
+        // Time does not go back.
+        to_orders[0].send((2_000, 1)).unwrap();
+        wait(&clock, || late.len() == 1);
+        drop((to_orders, to_clicks));
+        wait(&clock, || job.is_finished());
+        job.join().unwrap().unwrap();
+        assert_eq!((out.len(), late.len()), (2_001, 1));
+    }
+}
+
+#[test]
+fn what_ended_beside_what_is_idle_keeps_the_time_it_reached() {
+    for (sources, workers) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+        let clock = ManualClock::at(1_000_000);
+        let (mut inputs, mut feeds) = (Vec::new(), Vec::new());
+        for _ in 0..sources {
+            let (input, feed) = Live::new(2 / sources, 100);
+            inputs.push(input);
+            feeds.extend(feed);
+        }
+        let out = Memory::new();
+        let to_out = out.clone();
+        let config = Config { clock: Clock::Manual(clock.clone()), ..Config::workers(workers) };
+        (1..=10).for_each(|s| feeds[0].send((s * 1_000, 1)).unwrap());
+        drop(feeds.remove(0));
+        let job = std::thread::spawn(move || {
+            execute(config, move |job| {
+                let by = || Timing::by(|e: &(Millis, u8)| e.0).idle_after(500);
+                let mut all = job.source("0", inputs[0].clone(), by())?;
+                for (at, input) in inputs.iter().enumerate().skip(1) {
+                    all = all.union(job.source(&at.to_string(), input.clone(), by())?);
+                }
+                let all = all.map(|(time, key)| (time, key, None));
+                all.key_by(|e| e.1).process("through", Through)?.sink("out", to_out.clone())
+            })
+        });
+        // Time is at the tenth event, so all before it are done.
+        wait(&clock, || out.len() == 9);
+        drop(feeds);
+        wait(&clock, || job.is_finished());
+        job.join().unwrap().unwrap();
+        assert_eq!(out.len(), 10);
+    }
+}
+
+/// So many records, none of them good.
+struct Bad(u64);
+
+impl Source for Bad {
+    type Item = (Millis, u8);
+    type Reader = BadReader;
+
+    fn partitions(&self) -> std::result::Result<usize, SourceError> {
+        Ok(1)
+    }
+
+    fn open(&self, _: usize, offset: u64) -> std::result::Result<BadReader, SourceError> {
+        Ok(BadReader { next: offset, end: self.0 })
+    }
+}
+
+struct BadReader {
+    next: u64,
+    end: u64,
+}
+
+impl Reader for BadReader {
+    type Item = (Millis, u8);
+
+    fn read(&mut self, limit: usize, batch: &mut Batch<Self::Item>) -> std::result::Result<ReadStatus, SourceError> {
+        let end = self.end.min(self.next + limit as u64);
+        (self.next..end).for_each(|line| batch.reject(format!("file:{line}"), "not a number", "x"));
+        self.next = end;
+        Ok(if end == self.end { ReadStatus::Done } else { ReadStatus::Ready })
+    }
+
+    fn offset(&self) -> u64 {
+        self.next
+    }
+}
+
+#[test]
+fn bad_records_fill_an_epoch_like_good_ones() {
+    let dead = Memory::new();
+    let to_dead = dead.clone();
+    execute(Config { epoch_records: 100, ..Config::workers(1) }, move |job| {
+        job.dead_letters_to(to_dead.clone());
+        job.source("bad", Bad(1_000), Timing::by(|e: &(Millis, u8)| e.0))?.for_each(|_| ());
+        Ok(())
+    })
+    .unwrap();
+    let mut epochs = BTreeMap::new();
+    dead.take().into_iter().for_each(|(epoch, _)| *epochs.entry(epoch).or_insert(0) += 1);
+    assert!(epochs.values().all(|&letters| letters <= 100), "{epochs:?}");
+    assert_eq!(epochs.values().sum::<i32>(), 1_000);
+}
+
+#[test]
+fn what_is_not_known_of_time_is_said_in_words() {
+    let nothing = TimeReport {
+        now: 0,
+        watermark: BEGINNING,
+        watermark_held_by: None,
+        begun: 0,
+        oldest: None,
+        epoch_held_by: None,
+    };
+    assert_eq!(nothing.to_string(), "watermark: not known\nepochs: none has begun");
+}
+
 /// Emits how many events a key had, and when the last one was, once it has been silent for a second.
 struct Silence;
 
