@@ -9,7 +9,9 @@ use crate::time::{BEGINNING, END, Epoch, Millis};
 use std::collections::BTreeMap;
 use std::fmt::{Display, Formatter};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 /// What holds time back in a running job: see [`crate::Job::explain_time`]. Its text says it in two lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +33,8 @@ pub struct TimeReport {
 /// What holds time back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// The source's or operator's name in the graph.
+    /// The source's or operator's name in the graph: what it does (`filter`), if it has none, and `(raw code)` for an
+    /// operator that the engine does not know.
     pub name: String,
     /// The source's partition, from 0.
     pub partition: Option<usize>,
@@ -102,7 +105,7 @@ impl TimeExplainer {
         if let Some(oldest) = report.oldest {
             // Who is at work keeps everyone waiting; then come those who wait for answers themselves.
             let inside = views.iter().filter_map(|(worker, view)| {
-                let operator = self.shared.inside[*worker].load(Ordering::Relaxed).checked_sub(1)?;
+                let operator = self.shared.inside[*worker].0.load(Ordering::Relaxed).checked_sub(1)?;
                 let name = view.names.get(operator as usize)?.clone();
                 // It has written nothing down since then.
                 Some(Holder { name, partition: None, worker: Some(*worker), idle: false, since: view.at })
@@ -113,9 +116,16 @@ impl TimeExplainer {
                     (*epoch, Holder { name, partition: None, worker, idle: false, since: *since })
                 })
             });
+            // Between operators, a worker writes something down in time.
+            let silent = views.iter().filter(|(_, view)| report.now.saturating_sub(view.at) > 2 * EVERY);
+            let silent = silent.min_by_key(|(_, view)| view.at).map(|(worker, view)| {
+                let name = "(raw code)".to_owned();
+                Holder { name, partition: None, worker: Some(*worker), idle: false, since: view.at }
+            });
             report.epoch_held_by = inside
                 .min_by_key(|holder| holder.since)
-                .or_else(|| holding.min_by_key(|(epoch, _)| *epoch).map(|(_, h)| h));
+                .or_else(|| holding.min_by_key(|(epoch, _)| *epoch).map(|(_, h)| h))
+                .or(silent);
         }
         Some(report)
     }
@@ -133,7 +143,7 @@ struct View {
     oldest: Option<Epoch>,
     /// Operators that hold an epoch although their input is past it: which, and since when.
     holding: Vec<(String, Epoch, Millis)>,
-    /// The operators' names.
+    /// The names of what runs user code, by label.
     names: Vec<String>,
 }
 
@@ -168,22 +178,21 @@ impl SourceTime {
     }
 }
 
-/// Writes down what one worker knows, from time to time, and says in the log when time is stuck.
+/// Writes down what one worker knows, from time to time.
 pub(crate) struct Chronicle {
     last: Option<Millis>,
     view: View,
-    warned: Option<(Millis, Option<Epoch>)>,
 }
 
 /// In ms.
 const EVERY: Millis = 1_000;
 
-/// A line is logged when nothing has moved for so many ms.
-const STUCK: Millis = 10_000;
-
 impl Chronicle {
-    pub fn new() -> Self {
-        Chronicle { last: None, view: View::default(), warned: None }
+    /// Begins with what the worker of `runtime` knows before its first step.
+    pub fn new(runtime: &Runtime) -> Self {
+        let mut chronicle = Chronicle { last: None, view: View::default() };
+        chronicle.write(runtime);
+        chronicle
     }
 
     pub fn write(&mut self, runtime: &Runtime) {
@@ -208,27 +217,69 @@ impl Chronicle {
             sources: runtime.sources.borrow().iter().map(|source| source.borrow().view()).collect(),
             oldest: runtime.probe.with_frontier(|frontier| frontier.first().copied()),
             holding: holding.collect(),
-            names: metrics.iter().map(|m| m.name.clone()).collect(),
+            names: runtime.labels(),
         };
         let mut views = runtime.shared.views.0.lock().unwrap_or_else(PoisonError::into_inner);
         views.insert(runtime.worker, self.view.clone());
-        drop(views);
-        if runtime.worker == 0 {
-            self.warn(runtime);
+    }
+}
+
+/// Says in the log when time is stuck, until it is dropped. It has a thread of its own, for the workers may be what is
+/// stuck.
+pub(crate) struct Watchdog {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A line is logged when nothing has moved for so many ms.
+const STUCK: Millis = 10_000;
+
+impl Watchdog {
+    /// Looks once a second, by the job's clock. It logs to where the calling thread does.
+    pub fn over(explainer: TimeExplainer) -> std::io::Result<Self> {
+        let (stop, stopped) = channel();
+        let log = tracing::dispatcher::get_default(Clone::clone);
+        let watch = move || {
+            let mut last = explainer.clock.now();
+            let mut warned = (None, None);
+            while stopped.recv_timeout(explainer.clock.patience(EVERY)) == Err(RecvTimeoutError::Timeout) {
+                let now = explainer.clock.now();
+                if (0..EVERY).contains(&now.saturating_sub(last)) {
+                    continue;
+                }
+                last = now;
+                let Some(report) = explainer.explain() else { continue };
+                let stuck = report.stuck();
+                if stuck != warned && stuck != (None, None) {
+                    tracing::dispatcher::with_default(&log, || tracing::warn!("time is stuck\n{report}"));
+                }
+                warned = stuck;
+            }
+        };
+        let thread = std::thread::Builder::new().name("tidemill: watchdog".into()).spawn(watch)?;
+        Ok(Watchdog { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            // Had it panicked, the hook would have said so.
+            let _ = thread.join();
         }
     }
+}
 
-    fn warn(&mut self, runtime: &Runtime) {
-        let explainer = TimeExplainer { shared: Arc::clone(&runtime.shared), clock: runtime.config.clock.clone() };
-        let Some(report) = explainer.explain() else { return };
-        let stuck = |holder: &Option<Holder>| {
-            holder.as_ref().is_some_and(|h| !h.idle && report.now.saturating_sub(h.since) >= STUCK)
+impl TimeReport {
+    /// What has not moved for too long: the watermark and who holds it, the epoch and who holds that.
+    fn stuck(&self) -> (Option<(String, Millis)>, Option<(String, Option<Epoch>)>) {
+        let name = |holder: &Option<Holder>| {
+            let stuck = |holder: &&Holder| !holder.idle && self.now.saturating_sub(holder.since) >= STUCK;
+            holder.as_ref().filter(stuck).map(|holder| holder.name.clone())
         };
-        let state = (report.watermark, report.oldest);
-        if (stuck(&report.watermark_held_by) || stuck(&report.epoch_held_by)) && self.warned != Some(state) {
-            self.warned = Some(state);
-            tracing::warn!("time is stuck\n{report}");
-        }
+        let watermark = name(&self.watermark_held_by).map(|name| (name, self.watermark));
+        (watermark, name(&self.epoch_held_by).map(|name| (name, self.oldest)))
     }
 }
 
@@ -237,7 +288,7 @@ pub(crate) fn ended(shared: &Shared) {
     shared.views.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
-/// One number a worker: the operator it is inside, from 1, or 0.
-pub(crate) fn inside(workers: usize) -> Vec<AtomicU32> {
-    (0..workers).map(|_| AtomicU32::new(0)).collect()
-}
+/// The label of the operator whose code a worker runs, or 0. It changes all the time, so no two share a cache line.
+#[derive(Default)]
+#[repr(align(128))]
+pub(crate) struct Inside(pub AtomicU32);

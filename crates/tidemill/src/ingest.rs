@@ -71,6 +71,7 @@ where
     let mut marks_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<Mark>>>::from(marks_out);
     let mut dead_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(dead_out);
 
+    let (at_work, counted) = (Rc::clone(runtime), Rc::clone(&metrics));
     let mut reading = Reading { name: name.to_owned(), partitions: mine, timing, metrics, runtime: Rc::clone(runtime) };
     builder.build(move |capabilities| {
         drop(capabilities);
@@ -97,8 +98,9 @@ where
                 let mut dead = dead_out.session(&caps[2]);
                 let (now, bound) = reading.runtime.alignment.borrow().bound(epoch, reading.timing.ahead);
                 for at in 0..reading.partitions.len() {
-                    let taken =
-                        reading.take(at, epoch, wall, now, bound, |mut chunk| records.give_container(&mut chunk));
+                    let taken = at_work.inside(&counted, || {
+                        reading.take(at, epoch, wall, now, bound, |mut chunk| records.give_container(&mut chunk))
+                    });
                     match taken {
                         Ok(mark) => {
                             for letter in reading.dead(at) {

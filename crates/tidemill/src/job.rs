@@ -99,8 +99,8 @@ impl<'s> Job<'s> {
     }
 
     /// Asks the job, while it runs and from any thread, what holds its time back: which source holds the watermark, which
-    /// operator the oldest epoch, and since when. A job that stands still for ten seconds logs the same by itself, as a
-    /// warning.
+    /// operator the oldest epoch, and since when. A job that stands still for ten seconds by its clock logs the same by
+    /// itself, as a warning, also where an operator does not come back.
     ///
     /// ```
     /// # use std::sync::{Arc, OnceLock};

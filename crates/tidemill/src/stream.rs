@@ -14,6 +14,7 @@ use crate::tide::{Tide, least};
 use crate::time::{END, Epoch, Millis};
 use serde::Serialize;
 use std::hash::Hash;
+use std::rc::Rc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
@@ -121,6 +122,8 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
         let (output, inner) = builder.new_output();
         let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Record<U>>>>::from(output);
         let mut made = Vec::new();
+        let runtime = Rc::clone(self.job.runtime());
+        let label = runtime.label(name);
         builder.build(move |capabilities| {
             drop(capabilities);
             move |_| {
@@ -128,7 +131,7 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
                 input.for_each_stamp(|cap, batches| {
                     let mut session = output.session(&cap);
                     for batch in batches {
-                        logic(batch, &mut made);
+                        runtime.at_work(label, || logic(batch, &mut made));
                         if !made.is_empty() {
                             session.give_container(&mut made);
                             made.clear();
@@ -239,6 +242,8 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
         let (no_out, no) = builder.new_output();
         let mut yes_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<Record<T>>>>::from(yes_out);
         let mut no_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<Record<T>>>>::from(no_out);
+        let runtime = Rc::clone(self.job.runtime());
+        let label = runtime.label("branch");
         builder.build(move |capabilities| {
             drop(capabilities);
             move |_| {
@@ -246,7 +251,8 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
                 input.for_each_stamp(|cap, batches| {
                     let Some(&epoch) = cap.least() else { return };
                     for batch in batches {
-                        let mut no: Vec<Record<T>> = batch.extract_if(.., |record| !test(&record.value)).collect();
+                        let mut no: Vec<Record<T>> =
+                            runtime.at_work(label, || batch.extract_if(.., |record| !test(&record.value)).collect());
                         if !no.is_empty() {
                             no_out.session(&cap.delayed(&epoch, 1)).give_container(&mut no);
                         }
