@@ -123,6 +123,9 @@ where
     job.add_dead_letters(dead);
     let tides = tide(marks, ids, holds, index, name, runtime);
     let node = job.note(Node::new("source", Some(name), &[]));
+    if !holds {
+        job.note_control(node);
+    }
     Ok(Stream::new(records, tides, job.clone(), node))
 }
 

@@ -183,7 +183,9 @@ impl<T, F: Fn(&T) -> Millis> Timing<T, F> {
         self
     }
 
-    /// The source never holds the watermark: rules, registries, commands.
+    /// The source never holds the watermark: rules, registries, commands. To itself, it has ended when it begins, so an
+    /// operator in event time must read a source with a watermark beside it; one that reads control sources only is
+    /// refused, for all but their first epoch would be late.
     pub fn control(mut self) -> Self {
         self.holds = false;
         self

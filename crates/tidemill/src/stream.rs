@@ -4,7 +4,7 @@ use crate::collection::Collection;
 use crate::error::{Error, Reject, Result};
 use crate::hash::{group_of, owner_of, stable_hash};
 use crate::job::Job;
-use crate::kernel::{Kernel, Machine, operate};
+use crate::kernel::{Kernel, Machine, Order, operate};
 use crate::maintain::{Maintain, MaintainKernel};
 use crate::plan::{Node, type_name};
 use crate::process::{Process, ProcessKernel};
@@ -91,6 +91,12 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
     /// Names the raw operator that made this stream, in [`Job::explain`]: what it is called, and what it does.
     pub fn named(self, name: &str, kind: &str) -> Self {
         self.job.name_node(self.node, name, kind);
+        self
+    }
+
+    /// Notes in [`Job::explain`] that the raw operator that made this stream reads `other` too.
+    pub fn also_of<U: Clone + 'static>(self, other: &Stream<'s, U>) -> Self {
+        self.job.note_input(self.node, other.node);
         self
     }
 
@@ -217,7 +223,10 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
         }))
     }
 
-    /// The events of both. The watermark is the lesser of the two.
+    /// The events of both. The watermark is the lesser of the two; one that is idle is not waited for.
+    ///
+    /// Events keep their time and place. Where both streams derive from one, two events may have the same of both, and
+    /// then nothing orders them: `flat_map(|event| [event])` on one side gives its events places of their own.
     pub fn union(self, other: Stream<'s, T>) -> Stream<'s, T> {
         let node = self.job.note(Node::new("union", None, &[self.node, other.node]));
         Stream { inner: self.inner.concat(other.inner), tide: least(self.tide, other.tide), job: self.job, node }
@@ -377,6 +386,12 @@ where
         kernel: N,
     ) -> Result<(StreamVec<'s, Epoch, N::Out>, StreamVec<'s, Epoch, Record<T>>, usize), Error> {
         self.stream.job.claim(name)?;
+        if kernel.order() == Order::EventTime && self.stream.job.only_controlled(self.stream.node) {
+            return Err(Error::Graph(format!(
+                "`{name}` works in event time, and what it reads comes from control sources only, which have no \
+                 watermark: leave out `Timing::control` for one of them, or unite them with a stream that has one"
+            )));
+        }
         let mut node = Node::new(&kernel.kind(), Some(name), &[self.stream.node]);
         (node.key, node.state) = (Some(type_name::<K>()), Some(kernel.state()));
         let node = self.stream.job.note(node);

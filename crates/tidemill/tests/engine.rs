@@ -742,6 +742,37 @@ fn what_has_no_state_does_the_same_on_any_number_of_workers() {
     }
 }
 
+#[test]
+fn event_time_needs_a_source_with_a_watermark() {
+    let build = |beside: bool| {
+        execute(Config::workers(2), move |job| {
+            let by = || Timing::by(|e: &(Millis, u8, Option<Millis>)| e.0);
+            let mut all = job.source("rules", Events::new(vec![(0, 1, None)]), by().control())?.filter(|_| true);
+            if beside {
+                all = all.union(job.source("events", Events::new(vec![(0, 1, None)]), by())?);
+            }
+            all.key_by(|e| e.1).process("through", Through)?.for_each(|_| ());
+            Ok(())
+        })
+    };
+    assert!(build(true).is_ok());
+    let error = build(false).unwrap_err().to_string();
+    assert!(error.contains("`through`") && error.contains("control sources only"), "{error}");
+}
+
+#[test]
+fn a_raw_operator_can_be_shown_with_all_that_it_reads() {
+    execute(Config::workers(1), |job| {
+        let source = |name| job.source(name, Events::new(vec![0]), Timing::by(|e: &Millis| *e));
+        let (events, rules) = (source("events")?, source("rules")?);
+        let both = Stream::from_inner(events.inner(), &events).named("apply", "rules").also_of(&rules).also_of(&events);
+        assert_eq!(job.explain().nodes().last().unwrap().inputs, [0, 1]);
+        both.for_each(|_| ());
+        Ok(())
+    })
+    .unwrap();
+}
+
 /// Takes what a log writes.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
