@@ -472,11 +472,13 @@ fn a_job_says_which_partition_and_which_operator_hold_its_time() {
     feeds[1].send((9_000, 1)).unwrap();
     wait(&clock, || time.explain().is_some_and(|report| held(&report) == Some(("payments".into(), Some(0)))));
     feeds[0].send((9_000, 1)).unwrap();
+    let mut last = None;
     wait(&clock, || {
-        let holder = time.explain().and_then(|report| report.epoch_held_by);
-        holder.is_some_and(|holder| holder.name == "gatekeeper" && holder.worker.is_some())
+        let held = |holder: &Holder| holder.name == "gatekeeper" && holder.worker.is_some();
+        last = time.explain().filter(|report| report.epoch_held_by.as_ref().is_some_and(held));
+        last.is_some()
     });
-    let report = time.explain().unwrap();
+    let report = last.unwrap();
     assert!(report.epoch_held_by.as_ref().unwrap().since >= 1_000_000, "{report}");
     assert!(report.to_string().contains("by `gatekeeper` on worker "), "{report}");
     drop(go);
