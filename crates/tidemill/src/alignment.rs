@@ -5,7 +5,8 @@
 //! bound computed from the watermarks of epoch `e - LAG`, which all workers know by then: the
 //! result is the same whatever their speed.
 
-use crate::time::{BEGINNING, END, Epoch, Millis};
+use crate::tide::Tide;
+use crate::time::{BEGINNING, Epoch, Millis};
 use std::collections::BTreeMap;
 
 /// Epochs between a watermark and its use.
@@ -22,21 +23,21 @@ struct Progress {
     /// Every epoch through this one is known.
     closed: Epoch,
     done: bool,
-    /// The source's watermark from each epoch where it moved.
-    moves: BTreeMap<Epoch, Millis>,
+    /// The source's tide from each epoch where it moved.
+    moves: BTreeMap<Epoch, Tide>,
 }
 
 impl Alignment {
     /// Adds a source; returns its index.
     pub fn add(&mut self, holds: bool) -> usize {
-        self.sources.push(Progress { holds, closed: 0, done: false, moves: BTreeMap::from([(0, BEGINNING)]) });
+        self.sources.push(Progress { holds, closed: 0, done: false, moves: BTreeMap::from([(0, Tide::UNKNOWN)]) });
         self.sources.len() - 1
     }
 
-    /// Source `index` had `watermark` at the end of `epoch`.
-    pub fn moved(&mut self, index: usize, epoch: Epoch, watermark: Millis, done: bool) {
+    /// Source `index` was at `tide` at the end of `epoch`.
+    pub fn moved(&mut self, index: usize, epoch: Epoch, tide: Tide, done: bool) {
         let source = &mut self.sources[index];
-        source.moves.insert(epoch, watermark);
+        source.moves.insert(epoch, tide);
         source.done = done;
     }
 
@@ -62,10 +63,11 @@ impl Alignment {
         self.sources.iter().all(|s| s.done)
     }
 
-    /// The least watermark at the end of `epoch` of the sources that hold it.
+    /// The least watermark at the end of `epoch` of the sources that hold it. It goes back where an idle source comes
+    /// back behind the others: then they wait for it.
     fn watermark(&self, epoch: Epoch) -> Millis {
-        let at = |s: &Progress| s.moves.range(..=epoch).next_back().map_or(BEGINNING, |(_, &w)| w);
-        self.sources.iter().filter(|s| s.holds).map(at).min().unwrap_or(END)
+        let at = |s: &Progress| s.moves.range(..=epoch).next_back().map_or(Tide::UNKNOWN, |(_, &tide)| tide);
+        Tide::UNKNOWN.then(self.sources.iter().filter(|s| s.holds).map(at)).watermark
     }
 
     /// The watermark that decides about `epoch`, and the latest event time a partition may give

@@ -4,21 +4,23 @@
 
 use crate::clock::Clock;
 use crate::runtime::{Runtime, Shared};
-use crate::tide::MarkState;
+use crate::tide::{MarkState, Tide};
 use crate::time::{BEGINNING, END, Epoch, Millis};
 use std::collections::BTreeMap;
 use std::fmt::{Display, Formatter};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 /// What holds time back in a running job: see [`crate::Job::explain_time`]. Its text says it in two lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimeReport {
     /// Wall time of this report, in milliseconds since 1970 UTC.
     pub now: Millis,
-    /// The job's watermark, the least of its sources': [`BEGINNING`] where nothing is known, [`END`] when all have ended.
+    /// The job's watermark, the least of its sources' that are not idle: [`BEGINNING`] where nothing is known, [`END`] when all have ended.
     pub watermark: Millis,
-    /// The source that holds the watermark where it is.
+    /// The source that holds the watermark where it is; where all are idle, the one that got furthest.
     pub watermark_held_by: Option<Holder>,
     /// The latest epoch that has begun.
     pub begun: Epoch,
@@ -31,12 +33,15 @@ pub struct TimeReport {
 /// What holds time back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// The source's or operator's name in the graph.
+    /// The source's or operator's name in the graph: what it does (`filter`), if it has none, and `(raw code)` for an
+    /// operator that the engine does not know.
     pub name: String,
     /// The source's partition, from 0.
     pub partition: Option<usize>,
     /// The worker that holds an epoch.
     pub worker: Option<usize>,
+    /// Whether it is a source without an active partition: it has been idle since then, and so is every other one.
+    pub idle: bool,
     /// Since when, by the wall clock, in milliseconds since 1970 UTC.
     pub since: Millis,
 }
@@ -44,16 +49,21 @@ pub struct Holder {
 impl Display for TimeReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         let ago = |since: Millis| format!("{:.1} s", self.now.saturating_sub(since).max(0) as f64 / 1000.0);
+        let at = if self.watermark == BEGINNING { "not known".to_owned() } else { format!("at {} ms", self.watermark) };
         match (self.watermark, &self.watermark_held_by) {
             (END, _) => writeln!(f, "watermark: the input has ended")?,
-            (at, Some(Holder { name, partition, since, .. })) => {
+            (_, Some(Holder { name, partition, idle, since, .. })) => {
                 let place = partition.map_or(String::new(), |partition| format!(", partition {partition}"));
-                let at = if at == BEGINNING { "not known".to_owned() } else { format!("at {at} ms") };
-                writeln!(f, "watermark: {at}, held for {} by source `{name}`{place}", ago(*since))?;
+                if *idle {
+                    writeln!(f, "watermark: {at}, source `{name}`{place}, has been idle for {}", ago(*since))?;
+                } else {
+                    writeln!(f, "watermark: {at}, held for {} by source `{name}`{place}", ago(*since))?;
+                }
             }
-            (at, None) => writeln!(f, "watermark: at {at} ms")?,
+            (_, None) => writeln!(f, "watermark: {at}")?,
         }
         match (self.oldest, &self.epoch_held_by) {
+            (None, _) if self.begun == 0 => write!(f, "epochs: none has begun"),
             (None, _) => write!(f, "epochs: all {} are done", self.begun),
             (Some(epoch), Some(Holder { name, worker, since, .. })) => {
                 let worker = worker.map_or(String::new(), |worker| format!(" on worker {worker}"));
@@ -84,30 +94,38 @@ impl TimeExplainer {
             oldest: None,
             epoch_held_by: None,
         };
-        for source in first.sources.iter().filter(|source| source.watermark < END) {
-            if report.watermark_held_by.is_none() || source.watermark < report.watermark {
-                report.watermark = source.watermark;
-                report.watermark_held_by = source.held_by.clone();
-            }
-        }
-        let oldest = views.values().filter_map(|view| view.oldest).min();
+        report.watermark = Tide::UNKNOWN.then(first.sources.iter().map(|source| source.tide)).watermark;
+        let waited_for = first.sources.iter().filter(|source| source.tide.watermark < END);
+        let active = waited_for.clone().filter(|source| !source.tide.idle).min_by_key(|source| source.tide.watermark);
+        let holding = active.or_else(|| waited_for.rev().max_by_key(|source| source.tide.watermark));
+        report.watermark_held_by = holding.and_then(|source| source.held_by.clone());
+        // Data begins at epoch 1, and before it nothing is done.
+        let oldest = views.values().filter_map(|view| view.oldest).min().map(|oldest| oldest.max(1));
         report.oldest = oldest.filter(|oldest| *oldest <= report.begun);
-        if report.oldest.is_some() {
+        if let Some(oldest) = report.oldest {
             // Who is at work keeps everyone waiting; then come those who wait for answers themselves.
             let inside = views.iter().filter_map(|(worker, view)| {
-                let operator = self.shared.inside[*worker].load(Ordering::Relaxed).checked_sub(1)?;
+                let operator = self.shared.inside[*worker].0.load(Ordering::Relaxed).checked_sub(1)?;
                 let name = view.names.get(operator as usize)?.clone();
                 // It has written nothing down since then.
-                Some(Holder { name, partition: None, worker: Some(*worker), since: view.at })
+                Some(Holder { name, partition: None, worker: Some(*worker), idle: false, since: view.at })
             });
             let holding = views.iter().flat_map(|(worker, view)| {
-                view.holding.iter().map(move |(name, epoch, since)| {
-                    (*epoch, Holder { name: name.clone(), partition: None, worker: Some(*worker), since: *since })
+                view.holding.iter().filter(|(_, epoch, _)| *epoch <= oldest).map(move |(name, epoch, since)| {
+                    let (name, worker) = (name.clone(), Some(*worker));
+                    (*epoch, Holder { name, partition: None, worker, idle: false, since: *since })
                 })
+            });
+            // Between operators, a worker writes something down in time.
+            let silent = views.iter().filter(|(_, view)| report.now.saturating_sub(view.at) > 2 * EVERY);
+            let silent = silent.min_by_key(|(_, view)| view.at).map(|(worker, view)| {
+                let name = "(raw code)".to_owned();
+                Holder { name, partition: None, worker: Some(*worker), idle: false, since: view.at }
             });
             report.epoch_held_by = inside
                 .min_by_key(|holder| holder.since)
-                .or_else(|| holding.min_by_key(|(epoch, _)| *epoch).map(|(_, h)| h));
+                .or_else(|| holding.min_by_key(|(epoch, _)| *epoch).map(|(_, h)| h))
+                .or(silent);
         }
         Some(report)
     }
@@ -125,53 +143,56 @@ struct View {
     oldest: Option<Epoch>,
     /// Operators that hold an epoch although their input is past it: which, and since when.
     holding: Vec<(String, Epoch, Millis)>,
-    /// The operators' names.
+    /// The names of what runs user code, by label.
     names: Vec<String>,
 }
 
 #[derive(Clone)]
 struct SourceView {
-    watermark: Millis,
+    tide: Tide,
     held_by: Option<Holder>,
 }
 
 /// What a source said of its partitions, kept by each worker.
 pub(crate) struct SourceTime {
     pub name: String,
-    pub watermark: Millis,
+    pub tide: Tide,
     /// By partition from 0: watermark, state, and since when the worker has known both.
     pub partitions: Vec<(Millis, MarkState, Millis)>,
 }
 
 impl SourceTime {
     fn view(&self) -> SourceView {
-        let active = self.partitions.iter().enumerate().filter(|(_, (_, state, _))| *state == MarkState::Active);
-        let held_by = active.min_by_key(|(_, (watermark, ..))| *watermark).map(|(partition, (_, _, since))| Holder {
+        let of = |wanted| self.partitions.iter().enumerate().filter(move |(_, (_, state, _))| *state == wanted);
+        let active = of(MarkState::Active).min_by_key(|(_, (watermark, ..))| *watermark);
+        // Where all are idle, the last to become so is who stopped time.
+        let holding = active.or_else(|| of(MarkState::Idle).max_by_key(|(_, (.., since))| *since));
+        let held_by = holding.map(|(partition, (_, state, since))| Holder {
             name: self.name.clone(),
             partition: Some(partition),
             worker: None,
+            idle: *state == MarkState::Idle,
             since: *since,
         });
-        SourceView { watermark: self.watermark, held_by }
+        SourceView { tide: self.tide, held_by }
     }
 }
 
-/// Writes down what one worker knows, from time to time, and says in the log when time is stuck.
+/// Writes down what one worker knows, from time to time.
 pub(crate) struct Chronicle {
     last: Option<Millis>,
     view: View,
-    warned: Option<(Millis, Option<Epoch>)>,
 }
 
 /// In ms.
 const EVERY: Millis = 1_000;
 
-/// A line is logged when nothing has moved for so many ms.
-const STUCK: Millis = 10_000;
-
 impl Chronicle {
-    pub fn new() -> Self {
-        Chronicle { last: None, view: View::default(), warned: None }
+    /// Begins with what the worker of `runtime` knows before its first step.
+    pub fn new(runtime: &Runtime) -> Self {
+        let mut chronicle = Chronicle { last: None, view: View::default() };
+        chronicle.write(runtime);
+        chronicle
     }
 
     pub fn write(&mut self, runtime: &Runtime) {
@@ -196,26 +217,69 @@ impl Chronicle {
             sources: runtime.sources.borrow().iter().map(|source| source.borrow().view()).collect(),
             oldest: runtime.probe.with_frontier(|frontier| frontier.first().copied()),
             holding: holding.collect(),
-            names: metrics.iter().map(|m| m.name.clone()).collect(),
+            names: runtime.labels(),
         };
         let mut views = runtime.shared.views.0.lock().unwrap_or_else(PoisonError::into_inner);
         views.insert(runtime.worker, self.view.clone());
-        drop(views);
-        if runtime.worker == 0 {
-            self.warn(runtime);
+    }
+}
+
+/// Says in the log when time is stuck, until it is dropped. It has a thread of its own, for the workers may be what is
+/// stuck.
+pub(crate) struct Watchdog {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A line is logged when nothing has moved for so many ms.
+const STUCK: Millis = 10_000;
+
+impl Watchdog {
+    /// Looks once a second, by the job's clock. It logs to where the calling thread does.
+    pub fn over(explainer: TimeExplainer) -> std::io::Result<Self> {
+        let (stop, stopped) = channel();
+        let log = tracing::dispatcher::get_default(Clone::clone);
+        let watch = move || {
+            let mut last = explainer.clock.now();
+            let mut warned = (None, None);
+            while stopped.recv_timeout(explainer.clock.patience(EVERY)) == Err(RecvTimeoutError::Timeout) {
+                let now = explainer.clock.now();
+                if (0..EVERY).contains(&now.saturating_sub(last)) {
+                    continue;
+                }
+                last = now;
+                let Some(report) = explainer.explain() else { continue };
+                let stuck = report.stuck();
+                if stuck != warned && stuck != (None, None) {
+                    tracing::dispatcher::with_default(&log, || tracing::warn!("time is stuck\n{report}"));
+                }
+                warned = stuck;
+            }
+        };
+        let thread = std::thread::Builder::new().name("tidemill: watchdog".into()).spawn(watch)?;
+        Ok(Watchdog { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            // Had it panicked, the hook would have said so.
+            let _ = thread.join();
         }
     }
+}
 
-    fn warn(&mut self, runtime: &Runtime) {
-        let explainer = TimeExplainer { shared: Arc::clone(&runtime.shared), clock: runtime.config.clock.clone() };
-        let Some(report) = explainer.explain() else { return };
-        let stuck =
-            |holder: &Option<Holder>| holder.as_ref().is_some_and(|h| report.now.saturating_sub(h.since) >= STUCK);
-        let state = (report.watermark, report.oldest);
-        if (stuck(&report.watermark_held_by) || stuck(&report.epoch_held_by)) && self.warned != Some(state) {
-            self.warned = Some(state);
-            tracing::warn!("time is stuck\n{report}");
-        }
+impl TimeReport {
+    /// What has not moved for too long: the watermark and who holds it, the epoch and who holds that.
+    fn stuck(&self) -> (Option<(String, Millis)>, Option<(String, Option<Epoch>)>) {
+        let name = |holder: &Option<Holder>| {
+            let stuck = |holder: &&Holder| !holder.idle && self.now.saturating_sub(holder.since) >= STUCK;
+            holder.as_ref().filter(stuck).map(|holder| holder.name.clone())
+        };
+        let watermark = name(&self.watermark_held_by).map(|name| (name, self.watermark));
+        (watermark, name(&self.epoch_held_by).map(|name| (name, self.oldest)))
     }
 }
 
@@ -224,7 +288,7 @@ pub(crate) fn ended(shared: &Shared) {
     shared.views.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
-/// One number a worker: the operator it is inside, from 1, or 0.
-pub(crate) fn inside(workers: usize) -> Vec<AtomicU32> {
-    (0..workers).map(|_| AtomicU32::new(0)).collect()
-}
+/// The label of the operator whose code a worker runs, or 0. It changes all the time, so no two share a cache line.
+#[derive(Default)]
+#[repr(align(128))]
+pub(crate) struct Inside(pub AtomicU32);

@@ -11,7 +11,7 @@ use crate::source::{Batch, ReadStatus, Reader, Source, SourceError, Timing};
 use crate::stream::Stream;
 use crate::ticker::Tick;
 use crate::tide::{Mark, MarkState, tide};
-use crate::time::{BEGINNING, END, Epoch, Millis};
+use crate::time::{BEGINNING, Epoch, Millis};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -71,6 +71,7 @@ where
     let mut marks_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<Mark>>>::from(marks_out);
     let mut dead_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(dead_out);
 
+    let (at_work, counted) = (Rc::clone(runtime), Rc::clone(&metrics));
     let mut reading = Reading { name: name.to_owned(), partitions: mine, timing, metrics, runtime: Rc::clone(runtime) };
     builder.build(move |capabilities| {
         drop(capabilities);
@@ -97,8 +98,9 @@ where
                 let mut dead = dead_out.session(&caps[2]);
                 let (now, bound) = reading.runtime.alignment.borrow().bound(epoch, reading.timing.ahead);
                 for at in 0..reading.partitions.len() {
-                    let taken =
-                        reading.take(at, epoch, wall, now, bound, |mut chunk| records.give_container(&mut chunk));
+                    let taken = at_work.inside(&counted, || {
+                        reading.take(at, epoch, wall, now, bound, |mut chunk| records.give_container(&mut chunk))
+                    });
                     match taken {
                         Ok(mark) => {
                             for letter in reading.dead(at) {
@@ -121,6 +123,9 @@ where
     job.add_dead_letters(dead);
     let tides = tide(marks, ids, holds, index, name, runtime);
     let node = job.note(Node::new("source", Some(name), &[]));
+    if !holds {
+        job.note_control(node);
+    }
     Ok(Stream::new(records, tides, job.clone(), node))
 }
 
@@ -160,11 +165,11 @@ impl<R: Reader> Partition<R> {
         }
     }
 
-    /// Reads until `limit` items are there, or there are no more for now.
+    /// Reads until `limit` items are there, good and bad ones, or there are no more for now.
     fn fill(&mut self, limit: usize) -> Result<(), SourceError> {
         if self.batch.items.is_empty() {
-            while self.status != ReadStatus::Done && self.batch.items.len() < limit {
-                self.status = self.reader.read(limit - self.batch.items.len(), &mut self.batch)?;
+            while self.status != ReadStatus::Done && self.batch.len() < limit {
+                self.status = self.reader.read(limit - self.batch.len(), &mut self.batch)?;
                 if self.status == ReadStatus::Waiting {
                     break;
                 }
@@ -242,7 +247,6 @@ impl<R: Reader, F: Fn(&R::Item) -> Millis> Reading<R, F> {
             _ => MarkState::Active,
         };
         let watermark = match partition.high {
-            _ if state == MarkState::Done => END,
             _ if self.timing.punctuation.is_some() => partition.promised,
             BEGINNING => BEGINNING,
             high => high.saturating_sub(self.timing.disorder),

@@ -35,6 +35,8 @@ struct Building<'s> {
     names: RefCell<HashSet<String>>,
     partitions: Cell<usize>,
     bounded: Cell<bool>,
+    /// The places in the plan of sources that do not hold the watermark.
+    controls: RefCell<HashSet<usize>>,
     dead: RefCell<Vec<StreamVec<'s, Epoch, Record<DeadLetter>>>>,
     on_dead: RefCell<Option<OnDead<'s>>>,
 }
@@ -54,6 +56,7 @@ impl<'s> Job<'s> {
             names: RefCell::default(),
             partitions: Cell::new(0),
             bounded: Cell::new(true),
+            controls: RefCell::default(),
             dead: RefCell::default(),
             on_dead: RefCell::default(),
         }))
@@ -99,8 +102,8 @@ impl<'s> Job<'s> {
     }
 
     /// Asks the job, while it runs and from any thread, what holds its time back: which source holds the watermark, which
-    /// operator the oldest epoch, and since when. A job that stands still for ten seconds logs the same by itself, as a
-    /// warning.
+    /// operator the oldest epoch, and since when. A job that stands still for ten seconds by its clock logs the same by
+    /// itself, as a warning, also where an operator does not come back.
     ///
     /// ```
     /// # use std::sync::{Arc, OnceLock};
@@ -144,6 +147,37 @@ impl<'s> Job<'s> {
     /// Notes an operator for [`Job::explain`].
     pub(crate) fn note(&self, node: Node) -> usize {
         self.0.runtime.plan.borrow_mut().add(node)
+    }
+
+    /// Notes that a raw operator reads another one too.
+    pub(crate) fn note_input(&self, node: usize, input: usize) {
+        if let Some(node) = self.0.runtime.plan.borrow_mut().node(node)
+            && !node.inputs.contains(&input)
+        {
+            node.inputs.push(input);
+        }
+    }
+
+    /// Notes that the source at `node` does not hold the watermark.
+    pub(crate) fn note_control(&self, node: usize) {
+        self.0.controls.borrow_mut().insert(node);
+    }
+
+    /// Whether everything that the operator at `node` derives from is a control source.
+    pub(crate) fn only_controlled(&self, node: usize) -> bool {
+        let plan = self.0.runtime.plan.borrow();
+        let (controls, nodes) = (self.0.controls.borrow(), plan.nodes());
+        let (mut seen, mut open) = (HashSet::new(), vec![node]);
+        while let Some(at) = open.pop() {
+            if !seen.insert(at) || controls.contains(&at) {
+                continue;
+            }
+            match nodes.get(at) {
+                Some(node) if !node.inputs.is_empty() => open.extend(&node.inputs),
+                _ => return false,
+            }
+        }
+        true
     }
 
     /// Says of what [`Job::note`] noted what it is called and what it does.

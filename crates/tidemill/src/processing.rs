@@ -112,7 +112,7 @@ fn clock<'s>(tides: StreamVec<'s, Epoch, Tide>, ticks: StreamVec<'s, Epoch, Tick
                 let (cap, reached) = entry.remove();
                 if reached > current {
                     current = reached;
-                    output.session(&cap).give(Tide { watermark: current });
+                    output.session(&cap).give(Tide::at(current));
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::config::{Config, Flags};
 use crate::error::{Error, Result};
-use crate::explain_time::{self, Chronicle};
+use crate::explain_time::{self, Chronicle, TimeExplainer, Watchdog};
 use crate::job::Job;
 use crate::report::{OperatorReport, Report};
 use crate::runtime::{Runtime, Shared};
@@ -82,6 +82,8 @@ where
     if let Some(path) = &config.report {
         Report::check(path)?;
     }
+    let explainer = TimeExplainer { shared: Arc::clone(&shared), clock: config.clock.clone() };
+    let watchdog = Watchdog::over(explainer).map_err(|error| Error::Start(error.to_string()))?;
     let began = Instant::now();
     let communication = match config.workers {
         1 => timely::CommunicationConfig::Thread,
@@ -91,6 +93,7 @@ where
     let (all, settings) = (Arc::clone(&shared), config.clone());
     let guards = timely::execute(timely_config, move |worker| work(worker, &settings, &all, &graph));
     let joined = catch_unwind(AssertUnwindSafe(|| guards.map(|guards| guards.join())));
+    drop(watchdog);
     explain_time::ended(&shared);
     drop(signals);
     match joined {
@@ -145,7 +148,7 @@ where
         return;
     }
     let progress = Progress::new(&runtime);
-    let mut chronicle = Chronicle::new();
+    let mut chronicle = Chronicle::new(&runtime);
     let mut frontier = None;
     while worker.has_dataflows() && !shared.failed() {
         if guarded(&runtime, || worker.step_or_park(Some(NAP))).is_none() {

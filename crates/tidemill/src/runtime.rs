@@ -3,7 +3,7 @@
 use crate::alignment::Alignment;
 use crate::config::Config;
 use crate::error::Error;
-use crate::explain_time::{SourceTime, Views, inside};
+use crate::explain_time::{Inside, SourceTime, Views};
 use crate::plan::Plan;
 use crate::report::{Latency, OperatorReport};
 use crate::time::Epoch;
@@ -11,7 +11,7 @@ use crate::watch::Watch;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use timely::dataflow::ProbeHandle;
 use timely::scheduling::Activator;
@@ -33,13 +33,13 @@ pub(crate) struct Shared {
     pub latency: Mutex<Latency>,
     pub plan: Mutex<Plan>,
     pub views: Views,
-    /// By worker: the number (from 1) of the operator whose user code it is running, or 0.
-    pub inside: Vec<AtomicU32>,
+    /// By worker.
+    pub inside: Vec<Inside>,
 }
 
 impl Shared {
     pub fn new(workers: usize) -> Self {
-        Shared { inside: inside(workers), ..Shared::default() }
+        Shared { inside: (0..workers).map(|_| Inside::default()).collect(), ..Shared::default() }
     }
 
     /// Stops the job with `error`, unless it is stopping for another reason already.
@@ -75,6 +75,8 @@ pub(crate) struct Runtime {
     pub sources: RefCell<Vec<Rc<RefCell<SourceTime>>>>,
     pub plan: RefCell<Plan>,
     names: RefCell<HashMap<usize, String>>,
+    /// The names of what runs user code, by [`Label`].
+    labels: RefCell<Vec<String>>,
     /// What waits for time: the ticker, and sources.
     sleepers: RefCell<Vec<Activator>>,
 }
@@ -93,9 +95,12 @@ pub struct Metrics {
     pub dead: Cell<u64>,
     /// The oldest epoch the operator holds although its input is past it: it waits for answers, or for other sources.
     pub(crate) holding: Cell<Option<Epoch>>,
-    /// Its place among the operators that count, from 1.
-    number: u32,
+    label: Label,
 }
+
+/// A name's place, from 1, among those of operators that run user code.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Label(u32);
 
 impl Metrics {
     /// The oldest epoch that a raw operator holds although its input is past it, if any: for
@@ -125,6 +130,7 @@ impl Runtime {
             sources: RefCell::default(),
             plan: RefCell::default(),
             names: RefCell::default(),
+            labels: RefCell::default(),
             sleepers: RefCell::default(),
         })
     }
@@ -142,16 +148,32 @@ impl Runtime {
     }
 
     pub fn metrics(&self, name: &str) -> Rc<Metrics> {
-        let number = self.metrics.borrow().len() as u32 + 1;
-        let metrics = Rc::new(Metrics { name: name.to_owned(), number, ..Metrics::default() });
+        let metrics = Rc::new(Metrics { name: name.to_owned(), label: self.label(name), ..Metrics::default() });
         self.metrics.borrow_mut().push(Rc::clone(&metrics));
         metrics
     }
 
+    /// What [`Runtime::at_work`] takes for an operator of this name.
+    pub fn label(&self, name: &str) -> Label {
+        let mut labels = self.labels.borrow_mut();
+        labels.push(name.to_owned());
+        Label(labels.len() as u32)
+    }
+
+    /// The names of all labels.
+    pub fn labels(&self) -> Vec<String> {
+        self.labels.borrow().clone()
+    }
+
     /// Runs an operator's own code, so that others can see who is at work.
     pub fn inside<R>(&self, metrics: &Metrics, code: impl FnOnce() -> R) -> R {
-        let inside = &self.shared.inside[self.worker];
-        inside.store(metrics.number, Ordering::Relaxed);
+        self.at_work(metrics.label, code)
+    }
+
+    /// The same for an operator that counts nothing.
+    pub fn at_work<R>(&self, Label(number): Label, code: impl FnOnce() -> R) -> R {
+        let inside = &self.shared.inside[self.worker].0;
+        inside.store(number, Ordering::Relaxed);
         let result = code();
         inside.store(0, Ordering::Relaxed);
         result

@@ -105,6 +105,11 @@ impl<T> Batch<T> {
         &self.dead
     }
 
+    /// How many records were read, refused ones included.
+    pub(crate) fn len(&self) -> usize {
+        self.items.len() + self.dead.len()
+    }
+
     /// Forgets everything in it.
     pub fn clear(&mut self) {
         self.items.clear();
@@ -179,7 +184,9 @@ impl<T, F: Fn(&T) -> Millis> Timing<T, F> {
         self
     }
 
-    /// The source never holds the watermark: rules, registries, commands.
+    /// The source never holds the watermark: rules, registries, commands. To itself, it has ended when it begins, so an
+    /// operator in event time must read a source with a watermark beside it; one that reads control sources only is
+    /// refused, for all but their first epoch would be late.
     pub fn control(mut self) -> Self {
         self.holds = false;
         self

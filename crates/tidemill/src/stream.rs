@@ -4,7 +4,7 @@ use crate::collection::Collection;
 use crate::error::{Error, Reject, Result};
 use crate::hash::{group_of, owner_of, stable_hash};
 use crate::job::Job;
-use crate::kernel::{Kernel, Machine, operate};
+use crate::kernel::{Kernel, Machine, Order, operate};
 use crate::maintain::{Maintain, MaintainKernel};
 use crate::plan::{Node, type_name};
 use crate::process::{Process, ProcessKernel};
@@ -14,6 +14,7 @@ use crate::tide::{Tide, least};
 use crate::time::{END, Epoch, Millis};
 use serde::Serialize;
 use std::hash::Hash;
+use std::rc::Rc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
@@ -93,6 +94,12 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
         self
     }
 
+    /// Notes in [`Job::explain`] that the raw operator that made this stream reads `other` too.
+    pub fn also_of<U: Clone + 'static>(self, other: &Stream<'s, U>) -> Self {
+        self.job.note_input(self.node, other.node);
+        self
+    }
+
     pub(crate) fn parts(self) -> (StreamVec<'s, Epoch, Record<T>>, StreamVec<'s, Epoch, Tide>) {
         (self.inner, self.tide)
     }
@@ -121,6 +128,8 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
         let (output, inner) = builder.new_output();
         let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Record<U>>>>::from(output);
         let mut made = Vec::new();
+        let runtime = Rc::clone(self.job.runtime());
+        let label = runtime.label(name);
         builder.build(move |capabilities| {
             drop(capabilities);
             move |_| {
@@ -128,7 +137,7 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
                 input.for_each_stamp(|cap, batches| {
                     let mut session = output.session(&cap);
                     for batch in batches {
-                        logic(batch, &mut made);
+                        runtime.at_work(label, || logic(batch, &mut made));
                         if !made.is_empty() {
                             session.give_container(&mut made);
                             made.clear();
@@ -214,7 +223,10 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
         }))
     }
 
-    /// The events of both. The watermark is the lesser of the two.
+    /// The events of both. The watermark is the lesser of the two; one that is idle is not waited for.
+    ///
+    /// Events keep their time and place. Where both streams derive from one, two events may have the same of both, and
+    /// then nothing orders them: `flat_map(|event| [event])` on one side gives its events places of their own.
     pub fn union(self, other: Stream<'s, T>) -> Stream<'s, T> {
         let node = self.job.note(Node::new("union", None, &[self.node, other.node]));
         Stream { inner: self.inner.concat(other.inner), tide: least(self.tide, other.tide), job: self.job, node }
@@ -223,9 +235,8 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
     /// The same events under a watermark that is `by` ms behind: for operators that emit events up to so much older than
     /// what they have seen. The end of the input is not held back.
     pub fn hold_back(self, by: Millis) -> Stream<'s, T> {
-        let behind = move |tide: Tide| Tide {
-            watermark: if tide.watermark == END { END } else { tide.watermark.saturating_sub(by.max(0)) },
-        };
+        let back = move |time: Millis| if time == END { END } else { time.saturating_sub(by.max(0)) };
+        let behind = move |tide: Tide| Tide { watermark: back(tide.watermark), reached: back(tide.reached), ..tide };
         Stream { inner: self.inner, tide: self.tide.map(behind), job: self.job, node: self.node }
     }
 
@@ -240,6 +251,8 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
         let (no_out, no) = builder.new_output();
         let mut yes_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<Record<T>>>>::from(yes_out);
         let mut no_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<Record<T>>>>::from(no_out);
+        let runtime = Rc::clone(self.job.runtime());
+        let label = runtime.label("branch");
         builder.build(move |capabilities| {
             drop(capabilities);
             move |_| {
@@ -247,7 +260,8 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
                 input.for_each_stamp(|cap, batches| {
                     let Some(&epoch) = cap.least() else { return };
                     for batch in batches {
-                        let mut no: Vec<Record<T>> = batch.extract_if(.., |record| !test(&record.value)).collect();
+                        let mut no: Vec<Record<T>> =
+                            runtime.at_work(label, || batch.extract_if(.., |record| !test(&record.value)).collect());
                         if !no.is_empty() {
                             no_out.session(&cap.delayed(&epoch, 1)).give_container(&mut no);
                         }
@@ -372,6 +386,12 @@ where
         kernel: N,
     ) -> Result<(StreamVec<'s, Epoch, N::Out>, StreamVec<'s, Epoch, Record<T>>, usize), Error> {
         self.stream.job.claim(name)?;
+        if kernel.order() == Order::EventTime && self.stream.job.only_controlled(self.stream.node) {
+            return Err(Error::Graph(format!(
+                "`{name}` works in event time, and what it reads comes from control sources only, which have no \
+                 watermark: leave out `Timing::control` for one of them, or unite them with a stream that has one"
+            )));
+        }
         let mut node = Node::new(&kernel.kind(), Some(name), &[self.stream.node]);
         (node.key, node.state) = (Some(type_name::<K>()), Some(kernel.state()));
         let node = self.stream.job.note(node);

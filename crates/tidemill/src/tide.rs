@@ -19,19 +19,52 @@ use timely::dataflow::operators::vec::{Broadcast, Map};
 use timely::dataflow::operators::{Capability, Concatenate};
 
 /// A stream's watermark at the end of an epoch: no event earlier than this is expected after it.
-/// Sent to every worker, in the epochs where it moves.
+/// Sent to every worker, in the epochs where it moves or falls idle; it never goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tide {
     /// In milliseconds since 1970 UTC; [`END`] when the input has ended.
     pub watermark: Millis,
+    /// Where time got by what was read: the watermark, or what it would be had the input not ended.
+    pub(crate) reached: Millis,
+    /// Whether everything behind it that has not ended is idle: nobody waits for it.
+    pub(crate) idle: bool,
+}
+
+impl Tide {
+    /// An input that is at `watermark`, and that others wait for; of one that has ended, nothing else is known.
+    pub(crate) fn at(watermark: Millis) -> Self {
+        Tide { watermark, reached: if watermark == END { BEGINNING } else { watermark }, idle: false }
+    }
+
+    /// Nothing is known yet.
+    pub(crate) const UNKNOWN: Tide = Tide { watermark: BEGINNING, reached: BEGINNING, idle: false };
+
+    /// Where time is, after `self`, for one who hears all of `parts`: at the least of those that are active. Where all
+    /// that have not ended are idle, nobody is left to wait for: time is where the furthest got.
+    pub(crate) fn then(self, parts: impl Iterator<Item = Tide> + Clone) -> Tide {
+        let furthest = parts.clone().map(|part| part.reached).max().unwrap_or(BEGINNING);
+        let active = parts.clone().filter(|part| !part.idle && part.watermark < END).map(|part| part.watermark).min();
+        let idle = active.is_none() && parts.clone().any(|part| part.idle);
+        let reached = active.unwrap_or(furthest).max(self.reached);
+        let watermark = if active.is_some() || idle { reached.max(self.watermark) } else { END };
+        Tide { watermark, reached, idle }
+    }
 }
 
 /// What a source says of one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Mark {
     pub partition: u16,
+    /// By what was read, also when it has ended.
     pub watermark: Millis,
     pub state: MarkState,
+}
+
+impl Mark {
+    fn tide(self) -> Tide {
+        let watermark = if self.state == MarkState::Done { END } else { self.watermark };
+        Tide { watermark, reached: self.watermark, idle: self.state == MarkState::Idle }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,8 +91,8 @@ pub(crate) fn tide<'s>(
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Tide>>>::from(output);
     let runtime = Rc::clone(runtime);
     let silent = (BEGINNING, MarkState::Active, runtime.config.clock.now());
-    let watermark = if holds { BEGINNING } else { END };
-    let time = SourceTime { name: name.to_owned(), watermark, partitions: vec![silent; partitions.len()] };
+    let begins = if holds { Tide::UNKNOWN } else { Tide::at(END) };
+    let time = SourceTime { name: name.to_owned(), tide: begins, partitions: vec![silent; partitions.len()] };
     let time = Rc::new(RefCell::new(time));
     runtime.sources.borrow_mut().push(Rc::clone(&time));
 
@@ -69,7 +102,7 @@ pub(crate) fn tide<'s>(
         let mut known: BTreeMap<u16, Mark> = partitions.iter().map(|&p| (p, unknown)).collect();
         let first = partitions.first().copied().unwrap_or(0);
         let mut open: BTreeMap<Epoch, (Capability<Epoch>, Vec<Mark>)> = BTreeMap::new();
-        let mut current = BEGINNING;
+        let mut current = Tide::UNKNOWN;
         let mut closed = None;
         move |frontiers| {
             input.for_each_stamp(|cap, batches| {
@@ -91,14 +124,11 @@ pub(crate) fn tide<'s>(
                     known.insert(mark.partition, mark);
                 }
                 let done = known.values().all(|m| m.state == MarkState::Done);
-                let of = |state| known.values().filter(move |m| m.state == state).map(|m| m.watermark);
-                // Where all are idle, nobody is left to wait for: time is where the furthest got.
-                let reached = of(MarkState::Active).min().or_else(|| of(MarkState::Idle).max());
-                let reached = if done || !holds { END } else { reached.unwrap_or(current) };
-                if reached > current {
-                    current = reached;
-                    out.session(&cap).give(Tide { watermark: current });
-                    time.borrow_mut().watermark = current;
+                let next = if holds { current.then(known.values().map(|mark| mark.tide())) } else { Tide::at(END) };
+                if next != current {
+                    current = next;
+                    out.session(&cap).give(current);
+                    time.borrow_mut().tide = current;
                 }
                 runtime.alignment.borrow_mut().moved(source, epoch, current, done);
             }
@@ -113,7 +143,7 @@ pub(crate) fn tide<'s>(
     tides
 }
 
-/// The tide of a union: the minimum of both.
+/// The tide of a union: the minimum of both, or of the one that is not idle.
 pub(crate) fn least<'s>(
     left: StreamVec<'s, Epoch, Tide>,
     right: StreamVec<'s, Epoch, Tide>,
@@ -126,7 +156,8 @@ pub(crate) fn least<'s>(
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Tide>>>::from(output);
     builder.build(move |capabilities| {
         drop(capabilities);
-        let mut known = [BEGINNING; 2];
+        let mut known = [Tide::UNKNOWN; 2];
+        let mut current = Tide::UNKNOWN;
         let mut open: BTreeMap<Epoch, (Capability<Epoch>, Vec<(usize, Tide)>)> = BTreeMap::new();
         move |frontiers| {
             input.for_each_stamp(|cap, batches| {
@@ -140,13 +171,13 @@ pub(crate) fn least<'s>(
                     break;
                 }
                 let (cap, tides) = entry.remove();
-                let before = known[0].min(known[1]);
                 for (side, tide) in tides {
-                    known[side] = tide.watermark;
+                    known[side] = tide;
                 }
-                let after = known[0].min(known[1]);
-                if after > before {
-                    out.session(&cap).give(Tide { watermark: after });
+                let next = current.then(known.into_iter());
+                if next != current {
+                    current = next;
+                    out.session(&cap).give(current);
                 }
             }
         }

@@ -259,6 +259,161 @@ fn a_live_job_follows_its_clock_and_an_idle_partition_frees_the_watermark() {
     }
 }
 
+#[test]
+fn an_idle_source_is_not_waited_for_and_is_late_when_it_comes_back() {
+    for workers in [1, 2] {
+        let clock = ManualClock::at(1_000_000);
+        let ((orders, to_orders), (clicks, to_clicks)) = (Live::new(1, 100), Live::new(1, 100));
+        let (out, late) = (Memory::new(), Memory::new());
+        let (to_out, to_late) = (out.clone(), late.clone());
+        let (to_time, time) = std::sync::mpsc::channel();
+        let config = Config { clock: Clock::Manual(clock.clone()), ..Config::workers(workers) };
+        let job = std::thread::spawn(move || {
+            execute(config, move |job| {
+                to_time.send(job.explain_time()).unwrap();
+                let by = || Timing::by(|e: &(Millis, u8)| e.0).idle_after(500);
+                let orders = job.source("orders", orders.clone(), by())?;
+                let both = orders.union(job.source("clicks", clicks.clone(), by())?);
+                let both = both.map(|(time, key)| (time, key, None));
+                let (out, late) = both.key_by(|e| e.1).process_late("through", Through)?;
+                late.sink("late", to_late.clone())?;
+                out.sink("out", to_out.clone())
+            })
+        });
+        let time = time.recv().unwrap();
+        to_orders[0].send((1_000, 1)).unwrap();
+        // Far more than a minute ahead of the other source: all of them are read, for nobody waits for it.
+        let to_clicks = to_clicks.into_iter().next().unwrap();
+        let clicks = std::thread::spawn(move || {
+            (1..=2_000).for_each(|s| to_clicks.send((s * 1_000, 2)).unwrap());
+            to_clicks
+        });
+        wait(&clock, || out.len() == 2_000);
+        let to_clicks = clicks.join().unwrap();
+        assert_eq!(late.len(), 0);
+
+        let mut last = None;
+        wait(&clock, || {
+            let idle = |report: &TimeReport| report.watermark_held_by.as_ref().is_some_and(|holder| holder.idle);
+            last = time.explain().filter(|report| idle(report) && report.watermark == 2_000_000);
+            last.is_some()
+        });
+        let report = last.unwrap();
+        assert!(
+            report.to_string().contains("at 2000000 ms, source `clicks`, partition 0, has been idle for "),
+            "{report}"
+        );
+
+        // Time does not go back.
+        to_orders[0].send((2_000, 1)).unwrap();
+        wait(&clock, || late.len() == 1);
+        drop((to_orders, to_clicks));
+        wait(&clock, || job.is_finished());
+        job.join().unwrap().unwrap();
+        assert_eq!((out.len(), late.len()), (2_001, 1));
+    }
+}
+
+#[test]
+fn what_ended_beside_what_is_idle_keeps_the_time_it_reached() {
+    for (sources, workers) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+        let clock = ManualClock::at(1_000_000);
+        let (mut inputs, mut feeds) = (Vec::new(), Vec::new());
+        for _ in 0..sources {
+            let (input, feed) = Live::new(2 / sources, 100);
+            inputs.push(input);
+            feeds.extend(feed);
+        }
+        let out = Memory::new();
+        let to_out = out.clone();
+        let config = Config { clock: Clock::Manual(clock.clone()), ..Config::workers(workers) };
+        (1..=10).for_each(|s| feeds[0].send((s * 1_000, 1)).unwrap());
+        drop(feeds.remove(0));
+        let job = std::thread::spawn(move || {
+            execute(config, move |job| {
+                let by = || Timing::by(|e: &(Millis, u8)| e.0).idle_after(500);
+                let mut all = job.source("0", inputs[0].clone(), by())?;
+                for (at, input) in inputs.iter().enumerate().skip(1) {
+                    all = all.union(job.source(&at.to_string(), input.clone(), by())?);
+                }
+                let all = all.map(|(time, key)| (time, key, None));
+                all.key_by(|e| e.1).process("through", Through)?.sink("out", to_out.clone())
+            })
+        });
+        // Time is at the tenth event, so all before it are done.
+        wait(&clock, || out.len() == 9);
+        drop(feeds);
+        wait(&clock, || job.is_finished());
+        job.join().unwrap().unwrap();
+        assert_eq!(out.len(), 10);
+    }
+}
+
+/// So many records, none of them good.
+struct Bad(u64);
+
+impl Source for Bad {
+    type Item = (Millis, u8);
+    type Reader = BadReader;
+
+    fn partitions(&self) -> std::result::Result<usize, SourceError> {
+        Ok(1)
+    }
+
+    fn open(&self, _: usize, offset: u64) -> std::result::Result<BadReader, SourceError> {
+        Ok(BadReader { next: offset, end: self.0 })
+    }
+}
+
+struct BadReader {
+    next: u64,
+    end: u64,
+}
+
+impl Reader for BadReader {
+    type Item = (Millis, u8);
+
+    fn read(&mut self, limit: usize, batch: &mut Batch<Self::Item>) -> std::result::Result<ReadStatus, SourceError> {
+        let end = self.end.min(self.next + limit as u64);
+        (self.next..end).for_each(|line| batch.reject(format!("file:{line}"), "not a number", "x"));
+        self.next = end;
+        Ok(if end == self.end { ReadStatus::Done } else { ReadStatus::Ready })
+    }
+
+    fn offset(&self) -> u64 {
+        self.next
+    }
+}
+
+#[test]
+fn bad_records_fill_an_epoch_like_good_ones() {
+    let dead = Memory::new();
+    let to_dead = dead.clone();
+    execute(Config { epoch_records: 100, ..Config::workers(1) }, move |job| {
+        job.dead_letters_to(to_dead.clone());
+        job.source("bad", Bad(1_000), Timing::by(|e: &(Millis, u8)| e.0))?.for_each(|_| ());
+        Ok(())
+    })
+    .unwrap();
+    let mut epochs = BTreeMap::new();
+    dead.take().into_iter().for_each(|(epoch, _)| *epochs.entry(epoch).or_insert(0) += 1);
+    assert!(epochs.values().all(|&letters| letters <= 100), "{epochs:?}");
+    assert_eq!(epochs.values().sum::<i32>(), 1_000);
+}
+
+#[test]
+fn what_is_not_known_of_time_is_said_in_words() {
+    let nothing = TimeReport {
+        now: 0,
+        watermark: BEGINNING,
+        watermark_held_by: None,
+        begun: 0,
+        oldest: None,
+        epoch_held_by: None,
+    };
+    assert_eq!(nothing.to_string(), "watermark: not known\nepochs: none has begun");
+}
+
 /// Emits how many events a key had, and when the last one was, once it has been silent for a second.
 struct Silence;
 
@@ -317,11 +472,13 @@ fn a_job_says_which_partition_and_which_operator_hold_its_time() {
     feeds[1].send((9_000, 1)).unwrap();
     wait(&clock, || time.explain().is_some_and(|report| held(&report) == Some(("payments".into(), Some(0)))));
     feeds[0].send((9_000, 1)).unwrap();
+    let mut last = None;
     wait(&clock, || {
-        let holder = time.explain().and_then(|report| report.epoch_held_by);
-        holder.is_some_and(|holder| holder.name == "gatekeeper" && holder.worker.is_some())
+        let held = |holder: &Holder| holder.name == "gatekeeper" && holder.worker.is_some();
+        last = time.explain().filter(|report| report.epoch_held_by.as_ref().is_some_and(held));
+        last.is_some()
     });
-    let report = time.explain().unwrap();
+    let report = last.unwrap();
     assert!(report.epoch_held_by.as_ref().unwrap().since >= 1_000_000, "{report}");
     assert!(report.to_string().contains("by `gatekeeper` on worker "), "{report}");
     drop(go);
@@ -589,4 +746,35 @@ fn what_has_no_state_does_the_same_on_any_number_of_workers() {
         assert_eq!(both, all);
         assert_eq!((outs[1].values(), outs[2].values()), (threes.clone(), others.clone()), "{workers} workers");
     }
+}
+
+#[test]
+fn event_time_needs_a_source_with_a_watermark() {
+    let build = |beside: bool| {
+        execute(Config::workers(2), move |job| {
+            let by = || Timing::by(|e: &(Millis, u8, Option<Millis>)| e.0);
+            let mut all = job.source("rules", Events::new(vec![(0, 1, None)]), by().control())?.filter(|_| true);
+            if beside {
+                all = all.union(job.source("events", Events::new(vec![(0, 1, None)]), by())?);
+            }
+            all.key_by(|e| e.1).process("through", Through)?.for_each(|_| ());
+            Ok(())
+        })
+    };
+    assert!(build(true).is_ok());
+    let error = build(false).unwrap_err().to_string();
+    assert!(error.contains("`through`") && error.contains("control sources only"), "{error}");
+}
+
+#[test]
+fn a_raw_operator_can_be_shown_with_all_that_it_reads() {
+    execute(Config::workers(1), |job| {
+        let source = |name| job.source(name, Events::new(vec![0]), Timing::by(|e: &Millis| *e));
+        let (events, rules) = (source("events")?, source("rules")?);
+        let both = Stream::from_inner(events.inner(), &events).named("apply", "rules").also_of(&rules).also_of(&events);
+        assert_eq!(job.explain().nodes().last().unwrap().inputs, [0, 1]);
+        both.for_each(|_| ());
+        Ok(())
+    })
+    .unwrap();
 }
