@@ -28,7 +28,7 @@ pub struct Collection<'s, D: Clone + 'static> {
     tide: StreamVec<'s, Epoch, Tide>,
     job: Job<'s>,
     /// Its place in the job's plan.
-    node: usize,
+    pub(crate) node: usize,
 }
 
 impl<D: Clone + 'static> Clone for Collection<'_, D> {

@@ -100,6 +100,12 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
         self
     }
 
+    /// The same where what it reads too is a collection.
+    pub fn also_of_rows<D: Clone + 'static>(self, other: &Collection<'s, D>) -> Self {
+        self.job.note_input(self.node, other.node);
+        self
+    }
+
     pub(crate) fn parts(self) -> (StreamVec<'s, Epoch, Record<T>>, StreamVec<'s, Epoch, Tide>) {
         (self.inner, self.tide)
     }

@@ -16,10 +16,12 @@ pub(crate) struct Callers<T, U, C> {
     call: Arc<Call<T, U, C>>,
     name: String,
     wake: Arc<OnceLock<SyncActivator>>,
-    answers: Receiver<Answer<U>>,
-    answer: Sender<Answer<U>>,
+    answers: Receiver<(u64, Outcome<U>)>,
+    answer: Sender<(u64, Outcome<U>)>,
     threads: Vec<Caller<T>>,
     idle: Vec<usize>,
+    /// How many calls have been made: a call that was given up and its retry are two.
+    made: u64,
     /// Threads whose call was given up and has not returned.
     hanging: usize,
 }
@@ -27,15 +29,26 @@ pub(crate) struct Callers<T, U, C> {
 struct Caller<T> {
     requests: Sender<(u64, T)>,
     thread: JoinHandle<()>,
-    /// The call it is making.
-    busy: Option<u64>,
+    busy: Busy,
 }
 
-/// What became of a call: its number, and the answer. A panic's message is not the call's own failure.
-pub(crate) struct Answer<U> {
-    pub call: u64,
-    pub outcome: Result<Result<U, Failure>, String>,
+/// What a thread is doing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Busy {
+    Connecting,
+    /// It makes this call, for this event.
+    Calling(u64, u64),
+    /// It waits for a call to make.
+    Idle,
 }
+
+/// What became of a call: the event it was for, and the answer. A panic's message is not the call's own failure.
+pub(crate) struct Answer<U> {
+    pub event: u64,
+    pub outcome: Outcome<U>,
+}
+
+type Outcome<U> = Result<Result<U, Failure>, String>;
 
 impl<T, U, C> Callers<T, U, C>
 where
@@ -52,8 +65,19 @@ where
         // At most one answer for each thread and each call that was given up.
         let (answer, answers) = unbounded();
         let name = format!("enrich {name}");
-        let (idle, hanging, wake) = ((0..threads).collect(), 0, Arc::default());
-        let mut callers = Callers { connect, call, name, wake, answers, answer, threads: Vec::new(), idle, hanging };
+        let (threads_idle, wake) = ((0..threads).collect(), Arc::default());
+        let mut callers = Callers {
+            connect,
+            call,
+            name,
+            wake,
+            answers,
+            answer,
+            threads: Vec::new(),
+            idle: threads_idle,
+            made: 0,
+            hanging: 0,
+        };
         let (connected, outcomes) = bounded(threads);
         for _ in 0..threads {
             let caller = callers.spawn(Some(connected.clone()))?;
@@ -63,6 +87,7 @@ where
         for _ in 0..threads {
             outcomes.recv().unwrap_or_else(|_| Err("it panicked".into()))?;
         }
+        callers.threads.iter_mut().for_each(|caller| caller.busy = Busy::Idle);
         Ok(callers)
     }
 
@@ -76,6 +101,7 @@ where
         let (requests, taken) = bounded::<(u64, T)>(1);
         let (connect, call) = (Arc::clone(&self.connect), Arc::clone(&self.call));
         let (answers, wake) = (self.answer.clone(), Arc::clone(&self.wake));
+        let busy = if connected.is_some() { Busy::Connecting } else { Busy::Idle };
         let thread = Builder::new().name(self.name.clone()).spawn(move || {
             let mut client = None;
             if let Some(connected) = connected {
@@ -97,12 +123,12 @@ where
                     text.unwrap_or("(no message)").to_owned()
                 });
                 // A worker that is gone wants no answers.
-                let _ = answers.send(Answer { call: number, outcome });
+                let _ = answers.send((number, outcome));
                 let _ = wake.get().map(SyncActivator::activate);
             }
         });
         let thread = thread.map_err(|error| format!("a thread cannot start: {error}"))?;
-        Ok(Caller { requests, thread, busy: None })
+        Ok(Caller { requests, thread, busy })
     }
 
     /// Whether another call can be made now.
@@ -110,24 +136,30 @@ where
         !self.idle.is_empty()
     }
 
-    /// Makes a call, on a thread that is free.
-    pub fn make(&mut self, call: u64, event: T) -> Result<(), String> {
+    /// Makes a call about the event of this number, on a thread that is free.
+    pub fn make(&mut self, number: u64, event: T) -> Result<(), String> {
         let Some(caller) = self.idle.pop().and_then(|at| self.threads.get_mut(at)) else {
             return Err("no thread is free".into());
         };
-        caller.busy = Some(call);
+        let call = self.made;
+        self.made += 1;
+        caller.busy = Busy::Calling(call, number);
         caller.requests.try_send((call, event)).map_err(|error| format!("its thread cannot be asked: {error}"))
     }
 
     /// The answers that are there; those of calls that were given up are left out.
     pub fn answers(&mut self) -> Vec<Answer<U>> {
         let mut answers = Vec::new();
-        for answer in self.answers.try_iter() {
-            match self.threads.iter().position(|caller| caller.busy == Some(answer.call)) {
-                Some(at) => {
-                    self.threads[at].busy = None;
+        for (answered, outcome) in self.answers.try_iter() {
+            let waited = self.threads.iter().enumerate().find_map(|(at, caller)| match caller.busy {
+                Busy::Calling(call, event) if call == answered => Some((at, event)),
+                _ => None,
+            });
+            match waited {
+                Some((at, event)) => {
+                    self.threads[at].busy = Busy::Idle;
                     self.idle.push(at);
-                    answers.push(answer);
+                    answers.push(Answer { event, outcome });
                 }
                 None => self.hanging -= 1,
             }
@@ -135,9 +167,10 @@ where
         answers
     }
 
-    /// Gives a call up: its thread ends when it returns, and another takes its place.
-    pub fn give_up(&mut self, call: u64) -> Result<(), String> {
-        let Some(at) = self.threads.iter().position(|caller| caller.busy == Some(call)) else { return Ok(()) };
+    /// Gives the call about an event up: its thread ends when it returns, and another takes its place.
+    pub fn give_up(&mut self, number: u64) -> Result<(), String> {
+        let calls = |caller: &Caller<T>| matches!(caller.busy, Busy::Calling(_, event) if event == number);
+        let Some(at) = self.threads.iter().position(calls) else { return Ok(()) };
         self.hanging += 1;
         let most = MOST_HANGING * self.threads.len();
         if self.hanging > most {
@@ -152,11 +185,11 @@ where
 }
 
 impl<T, U, C> Drop for Callers<T, U, C> {
-    /// Ends the threads, and waits for those that are not in a call: clients are closed when the job has ended.
+    /// Ends the threads, and waits for those that wait for a call: clients are closed when the job has ended.
     fn drop(&mut self) {
         for Caller { requests, thread, busy } in self.threads.drain(..) {
             drop(requests);
-            if busy.is_none() {
+            if busy == Busy::Idle {
                 // A client's destructor may panic: it has nothing left to say.
                 let _ = thread.join();
             }

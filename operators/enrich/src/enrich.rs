@@ -148,27 +148,27 @@ impl<'s, T: Data> Enrich<'s, T> for Stream<'s, T> {
                     }
                 });
                 let now = clock.steady();
-                for Answer { call, outcome } in callers.answers() {
+                for Answer { event: number, outcome } in callers.answers() {
                     match outcome {
                         Ok(Ok(answer)) => {
-                            if let Some(event) = pending.answered(call) {
+                            if let Some(event) = pending.answered(number) {
                                 desk.answer(event, Ok(answer));
                             }
                         }
                         Ok(Err(failure)) => {
-                            if let Some(event) = pending.failed(call, &failure, now) {
+                            if let Some(event) = pending.failed(number, &failure, now) {
                                 desk.answer(event, Err(failure));
                             }
                         }
                         Err(panic) => stopper.stop(format!("a call panicked: {panic}")),
                     }
                 }
-                while let Some(call) = pending.out_of_time(now) {
+                while let Some(number) = pending.out_of_time(now) {
                     let failure = Failure::Timeout(timeout);
-                    if let Err(reason) = callers.give_up(call) {
+                    if let Err(reason) = callers.give_up(number) {
                         stopper.stop(reason);
                     }
-                    if let Some(event) = pending.failed(call, &failure, now) {
+                    if let Some(event) = pending.failed(number, &failure, now) {
                         desk.answer(event, Err(failure));
                     }
                 }

@@ -78,17 +78,17 @@ impl<'s, T: Data> WithRules<'s, T> for Stream<'s, T> {
         let mut builder = OperatorBuilder::new(name.to_owned(), job.scope());
         job.name_operator(name, builder.operator_info().global_id)?;
         let mut events = builder.new_input(self.inner(), Pipeline);
-        let mut changes = builder.new_input(rules.inner().inner.broadcast(), Pipeline);
+        let mut changes = builder.new_input(rules.inner().inner.clone().broadcast(), Pipeline);
         let (output, judged) = builder.new_output();
         let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Record<U>>>>::from(output);
         builder.build(move |capabilities| {
             drop(capabilities);
             let mut waiting: BTreeMap<Epoch, (Capability<Epoch>, Vec<Record<T>>)> = BTreeMap::new();
-            let mut rules = Rules { rules: BTreeMap::new(), coming: BTreeMap::new(), index: index(&[]) };
+            let mut known = Rules { rules: BTreeMap::new(), coming: BTreeMap::new(), index: index(&[]) };
             move |frontiers| {
                 changes.for_each_stamp(|_, batches| {
                     for (rule, epoch, diff) in batches.flat_map(|batch| batch.drain(..)) {
-                        rules.coming.entry(epoch).or_default().push((rule, diff));
+                        known.coming.entry(epoch).or_default().push((rule, diff));
                     }
                 });
                 events.for_each_stamp(|cap, batches| {
@@ -103,16 +103,22 @@ impl<'s, T: Data> WithRules<'s, T> for Stream<'s, T> {
                         break;
                     }
                     let (epoch, (cap, records)) = first.remove_entry();
-                    rules.advance(epoch, &index);
+                    known.advance(epoch, &index);
                     output.session(&cap).give_iterator(records.into_iter().flat_map(|record| {
                         let Record { time, seq, value } = record;
-                        let made = apply(&rules.index, value).into_iter().enumerate();
+                        let made = apply(&known.index, value).into_iter().enumerate();
                         made.map(move |(nth, value)| Record { time, seq: seq.child(nth), value }).collect::<Vec<_>>()
                     }));
                 }
+                // While no events come, changes do not pile up.
+                let open = frontiers.iter().filter_map(|frontier| frontier.frontier().first().copied());
+                let open = open.chain(waiting.keys().next().copied()).min();
+                if let Some(last) = open.unwrap_or(Epoch::MAX).checked_sub(1) {
+                    known.advance(last, &index);
+                }
             }
         });
-        Ok(Stream::from_inner(judged, &self).named(name, "rules"))
+        Ok(Stream::from_inner(judged, &self).named(name, "rules").also_of_rows(&rules))
     }
 }
 

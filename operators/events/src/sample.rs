@@ -7,7 +7,8 @@ use tidemill::hash::stable_hash;
 pub(crate) fn chooser<K: Serialize>(fraction: f64) -> impl Fn(&K) -> bool + Copy {
     // From one fraction to a greater one, keys are only added.
     let bound = (fraction.clamp(0.0, 1.0) * 2f64.powi(64)) as u128;
-    move |key| u128::from(stable_hash(key)) < bound
+    // Hashed twice, for the hash itself says which worker has the key.
+    move |key| u128::from(stable_hash(&stable_hash(key))) < bound
 }
 
 #[cfg(test)]
