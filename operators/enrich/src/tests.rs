@@ -198,6 +198,38 @@ fn a_call_that_hangs_is_given_up_and_holds_nothing_up() {
 }
 
 #[test]
+fn a_late_answer_is_not_taken_for_that_of_the_retry() {
+    let clock = ManualClock::at(0);
+    let (doors, mut open) = Doors::new([1, 2]);
+    let log = Log::default();
+    let (out, tries) = (Memory::new(), Arc::new(AtomicUsize::new(0)));
+    let (to_out, called) = (out.clone(), log.clone());
+    let config = Config { clock: Clock::Manual(clock.clone()), ..Config::workers(1) };
+    let job = std::thread::spawn(move || {
+        execute(config, move |job| {
+            let (doors, called, tries) = (doors.clone(), called.clone(), Arc::clone(&tries));
+            let calls = Calls::new(no_client, move |(), _: &Event| {
+                let nth = tries.fetch_add(1, Ordering::SeqCst) as u32 + 1;
+                called.add(format!("try {nth}"));
+                doors.pass(nth);
+                called.add(format!("answer {nth}"));
+                Ok(nth)
+            });
+            let events = job.source("events", Events::new(vec![(1, 1)]), timing())?;
+            events.enrich("calls", calls.threads(1).timeout(50).retries(1, 0))?.sink("out", to_out.clone())
+        })
+    });
+    log.wait_for("try 1", 1);
+    clock.advance(50);
+    log.wait_for("try 2", 1);
+    open.remove(&1);
+    log.wait_for("answer 1", 1);
+    open.remove(&2);
+    job.join().unwrap().unwrap();
+    assert_eq!(out.values(), [2]);
+}
+
+#[test]
 fn a_service_whose_every_call_hangs_stops_the_job() {
     let clock = ManualClock::at(0);
     let (doors, open) = Doors::new(0..100);
