@@ -11,7 +11,7 @@ use crate::source::{Batch, ReadStatus, Reader, Source, SourceError, Timing};
 use crate::stream::Stream;
 use crate::ticker::Tick;
 use crate::tide::{Mark, MarkState, tide};
-use crate::time::{BEGINNING, Epoch, Millis};
+use crate::time::{BEGINNING, END, Epoch, Millis};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -247,9 +247,9 @@ impl<R: Reader, F: Fn(&R::Item) -> Millis> Reading<R, F> {
             _ => MarkState::Active,
         };
         let watermark = match partition.high {
-            _ if self.timing.punctuation.is_some() => partition.promised,
+            _ if self.timing.punctuation.is_some() => partition.promised.min(END - 1),
             BEGINNING => BEGINNING,
-            high => high.saturating_sub(self.timing.disorder),
+            high => high.saturating_sub(self.timing.disorder).min(END - 1),
         };
         if partition.past.back().is_none_or(|(_, last)| *last != watermark) {
             partition.past.push_back((epoch, watermark));

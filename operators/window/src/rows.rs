@@ -135,6 +135,7 @@ impl<K: Key, F: Fn(&A::In) -> K, A: Aggregate> RowsKernel<K, F, A> {
         let first = book.closed.front().or_else(|| book.said.first());
         next = next.min(first.map_or(END, |said| self.gone(said.end)));
         if book.panes.is_empty() && book.closed.is_empty() {
+            self.waiting.remove(key);
             return self.timers.cancel(key);
         }
         self.timers.set(next, key.clone());

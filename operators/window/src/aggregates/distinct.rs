@@ -59,7 +59,7 @@ impl<T: Data, V: Serialize, F: Fn(&T) -> V + 'static> Aggregate for HyperLogLog<
     type Out = u64;
 
     fn add(&self, registers: &mut Registers, event: &T) {
-        let hash = stable_hash(&(self.0)(event));
+        let hash = stable_hash(&(SALT, (self.0)(event)));
         let rank = (hash << BITS | 1 << (BITS - 1)).leading_zeros() as u8 + 1;
         registers.raise((hash >> (64 - BITS)) as u16, rank);
     }
@@ -73,6 +73,8 @@ impl<T: Data, V: Serialize, F: Fn(&T) -> V + 'static> Aggregate for HyperLogLog<
     }
 }
 
+/// Keys are spread over workers and samples by the first bits of their hash, so registers go by another one.
+const SALT: u32 = 0x9e37_79b9;
 /// The first bits of a hash choose a register.
 const BITS: u32 = 12;
 const REGISTERS: usize = 1 << BITS;

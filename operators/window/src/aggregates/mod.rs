@@ -20,6 +20,7 @@ mod tests {
     use crate::Aggregate;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
+    use tidemill::hash::stable_hash;
 
     type Event = (i64, u8);
 
@@ -110,6 +111,32 @@ mod tests {
             assert_eq!(distinct.result(&odd), estimate);
             let error = (estimate as f64 - n as f64).abs() / n as f64;
             assert!(error < 0.04, "{n} distinct values were estimated as {estimate}");
+        }
+    }
+
+    #[test]
+    fn hyperloglog_does_not_mind_which_share_of_all_keys_comes() {
+        let distinct = HyperLogLog::of(|e: &u64| *e);
+        let mut registers = Registers::default();
+        // A tenth by the first bits of their hash, as one worker of ten has them.
+        let share: Vec<u64> = (0..200_000).filter(|key| stable_hash(key) < u64::MAX / 10).collect();
+        share.iter().for_each(|key| distinct.add(&mut registers, key));
+        let (estimate, n) = (distinct.result(&registers) as f64, share.len() as f64);
+        assert!((estimate - n).abs() / n < 0.04, "{n} distinct values were estimated as {estimate}");
+    }
+
+    #[test]
+    fn variance_of_large_numbers_is_that_of_their_differences() {
+        for first in [0, 1_700_000_000_000, 1_700_000_000_000_000_000, i64::MAX - 10_000, i64::MIN] {
+            let numbers = Variance::of(|e: &i64| *e);
+            let mut acc = Default::default();
+            (0..10_000).for_each(|n| numbers.add(&mut acc, &(first + n)));
+            let expected = (10_000f64.powi(2) - 1.0) / 12.0;
+            assert!(
+                (*numbers.result(&acc) - expected).abs() < 1e-6 * expected,
+                "from {first}: {:?}",
+                numbers.result(&acc)
+            );
         }
     }
 

@@ -124,12 +124,15 @@ impl Moments {
     }
 
     fn variance(&self) -> f64 {
-        let count = i128::from(self.count);
-        let exact = count.checked_mul(self.squares).zip(self.sum.checked_mul(self.sum));
-        match exact.and_then(|(a, b)| a.checked_sub(b)) {
-            Some(difference) => difference as f64 / (self.count as f64).powi(2),
-            None => (self.squares as f64 / self.count as f64 - self.mean().powi(2)).max(0.0),
+        if self.count == 0 {
+            return 0.0;
         }
+        // Around the whole part of the mean, which leaves small numbers also where the squares themselves have wrapped.
+        let (count, n) = (i128::from(self.count), self.count as f64);
+        let whole = self.sum.div_euclid(count);
+        let rest = (self.sum - count * whole) as f64 / n;
+        let around = self.squares.wrapping_sub(whole.wrapping_mul(self.sum.wrapping_add(self.sum - count * whole)));
+        (around as f64 / n - rest * rest).max(0.0)
     }
 }
 
