@@ -2,6 +2,7 @@
 
 use crate::calls::{Call, Connect, Failure};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
@@ -27,9 +28,20 @@ pub(crate) struct Callers<T, U, C> {
 struct Caller<T> {
     requests: Sender<(u64, T)>,
     thread: JoinHandle<()>,
-    /// The call it is making.
-    busy: Option<u64>,
+    doing: Doing,
 }
+
+/// What a thread is known to do.
+#[derive(PartialEq, Eq)]
+enum Doing {
+    Connecting,
+    Waiting,
+    /// The call with this number.
+    Calling(u64),
+}
+
+/// Where a thread says, with its place, whether it has a client.
+type Connected = Sender<(usize, Result<(), String>)>;
 
 /// What became of a call: its number, and the answer. A panic's message is not the call's own failure.
 pub(crate) struct Answer<U> {
@@ -43,7 +55,7 @@ where
     U: Send + 'static,
     C: 'static,
 {
-    /// Starts `threads` threads, each with a client.
+    /// Starts `threads` threads, each with a client. The first client that is refused ends it, whatever others wait for.
     pub fn start(
         (connect, call): (Arc<Connect<C>>, Arc<Call<T, U, C>>),
         threads: usize,
@@ -55,13 +67,13 @@ where
         let (idle, hanging, wake) = ((0..threads).collect(), 0, Arc::default());
         let mut callers = Callers { connect, call, name, wake, answers, answer, threads: Vec::new(), idle, hanging };
         let (connected, outcomes) = bounded(threads);
-        for _ in 0..threads {
-            let caller = callers.spawn(Some(connected.clone()))?;
+        for at in 0..threads {
+            let caller = callers.spawn(Some((at, connected.clone())))?;
             callers.threads.push(caller);
         }
-        drop(connected);
-        for _ in 0..threads {
-            outcomes.recv().unwrap_or_else(|_| Err("it panicked".into()))?;
+        for (at, outcome) in outcomes.iter().take(threads) {
+            callers.threads[at].doing = Doing::Waiting;
+            outcome?;
         }
         Ok(callers)
     }
@@ -72,16 +84,18 @@ where
         let _ = self.wake.set(wake);
     }
 
-    fn spawn(&self, connected: Option<Sender<Result<(), String>>>) -> Result<Caller<T>, String> {
+    fn spawn(&self, connected: Option<(usize, Connected)>) -> Result<Caller<T>, String> {
         let (requests, taken) = bounded::<(u64, T)>(1);
         let (connect, call) = (Arc::clone(&self.connect), Arc::clone(&self.call));
         let (answers, wake) = (self.answer.clone(), Arc::clone(&self.wake));
+        let doing = if connected.is_some() { Doing::Connecting } else { Doing::Waiting };
         let thread = Builder::new().name(self.name.clone()).spawn(move || {
             let mut client = None;
-            if let Some(connected) = connected {
-                let outcome = connect().map(|made| client = Some(made));
-                // Whoever waits for it outlives it.
-                let _ = connected.send(outcome);
+            if let Some((at, connected)) = connected {
+                let made = catch_unwind(AssertUnwindSafe(|| connect()));
+                let made = made.unwrap_or_else(|payload| Err(format!("it panicked: {}", message(&*payload))));
+                // Nobody waits for it where another client was refused.
+                let _ = connected.send((at, made.map(|made| client = Some(made))));
             }
             for (number, event) in taken {
                 let outcome = catch_unwind(AssertUnwindSafe(|| match &mut client {
@@ -91,18 +105,14 @@ where
                         call(none.insert(made), &event)
                     }
                 }));
-                let outcome = outcome.map_err(|payload| {
-                    let text = payload.downcast_ref::<&str>().copied();
-                    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-                    text.unwrap_or("(no message)").to_owned()
-                });
+                let outcome = outcome.map_err(|payload| message(&*payload).to_owned());
                 // A worker that is gone wants no answers.
                 let _ = answers.send(Answer { call: number, outcome });
                 let _ = wake.get().map(SyncActivator::activate);
             }
         });
         let thread = thread.map_err(|error| format!("a thread cannot start: {error}"))?;
-        Ok(Caller { requests, thread, busy: None })
+        Ok(Caller { requests, thread, doing })
     }
 
     /// Whether another call can be made now.
@@ -115,7 +125,7 @@ where
         let Some(caller) = self.idle.pop().and_then(|at| self.threads.get_mut(at)) else {
             return Err("no thread is free".into());
         };
-        caller.busy = Some(call);
+        caller.doing = Doing::Calling(call);
         caller.requests.try_send((call, event)).map_err(|error| format!("its thread cannot be asked: {error}"))
     }
 
@@ -123,9 +133,9 @@ where
     pub fn answers(&mut self) -> Vec<Answer<U>> {
         let mut answers = Vec::new();
         for answer in self.answers.try_iter() {
-            match self.threads.iter().position(|caller| caller.busy == Some(answer.call)) {
+            match self.threads.iter().position(|caller| caller.doing == Doing::Calling(answer.call)) {
                 Some(at) => {
-                    self.threads[at].busy = None;
+                    self.threads[at].doing = Doing::Waiting;
                     self.idle.push(at);
                     answers.push(answer);
                 }
@@ -137,7 +147,9 @@ where
 
     /// Gives a call up: its thread ends when it returns, and another takes its place.
     pub fn give_up(&mut self, call: u64) -> Result<(), String> {
-        let Some(at) = self.threads.iter().position(|caller| caller.busy == Some(call)) else { return Ok(()) };
+        let Some(at) = self.threads.iter().position(|caller| caller.doing == Doing::Calling(call)) else {
+            return Ok(());
+        };
         self.hanging += 1;
         let most = MOST_HANGING * self.threads.len();
         if self.hanging > most {
@@ -151,12 +163,18 @@ where
     }
 }
 
+/// What a panic said.
+fn message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)")
+}
+
 impl<T, U, C> Drop for Callers<T, U, C> {
-    /// Ends the threads, and waits for those that are not in a call: clients are closed when the job has ended.
+    /// Ends the threads, and waits for those that wait for a call: their clients are closed when the job has ended.
     fn drop(&mut self) {
-        for Caller { requests, thread, busy } in self.threads.drain(..) {
+        for Caller { requests, thread, doing } in self.threads.drain(..) {
             drop(requests);
-            if busy.is_none() {
+            if doing == Doing::Waiting {
                 // A client's destructor may panic: it has nothing left to say.
                 let _ = thread.join();
             }

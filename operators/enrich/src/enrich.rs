@@ -21,7 +21,12 @@ pub trait Enrich<'s, T: Data>: Sized {
     ///
     /// State: none. What is under way is called again after a restart.
     ///
-    /// Fails if the name is taken, the settings make no sense, or no client can be had. A call that panics stops the job.
+    /// A call that panics stops the job, and so do calls that do not return, where each thread has sixteen of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`] if the name is taken or the settings make no sense, and [`Error::Operator`] if a client is refused,
+    /// whether or not others can be had.
     fn enrich<U: Data, C: 'static>(self, name: &str, calls: Calls<T, U, C>) -> Result<Stream<'s, U>>;
 }
 
