@@ -2,6 +2,7 @@
 
 use crate::calls::{Call, Connect, Failure};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
@@ -16,12 +17,10 @@ pub(crate) struct Callers<T, U, C> {
     call: Arc<Call<T, U, C>>,
     name: String,
     wake: Arc<OnceLock<SyncActivator>>,
-    answers: Receiver<(u64, Outcome<U>)>,
-    answer: Sender<(u64, Outcome<U>)>,
+    answers: Receiver<Answer<U>>,
+    answer: Sender<Answer<U>>,
     threads: Vec<Caller<T>>,
     idle: Vec<usize>,
-    /// How many calls have been made: a call that was given up and its retry are two.
-    made: u64,
     /// Threads whose call was given up and has not returned.
     hanging: usize,
 }
@@ -29,26 +28,26 @@ pub(crate) struct Callers<T, U, C> {
 struct Caller<T> {
     requests: Sender<(u64, T)>,
     thread: JoinHandle<()>,
-    busy: Busy,
+    doing: Doing,
 }
 
-/// What a thread is doing.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Busy {
+/// What a thread is known to do.
+#[derive(PartialEq, Eq)]
+enum Doing {
     Connecting,
-    /// It makes this call, for this event.
-    Calling(u64, u64),
-    /// It waits for a call to make.
-    Idle,
+    Waiting,
+    /// The call with this number.
+    Calling(u64),
 }
 
-/// What became of a call: the event it was for, and the answer. A panic's message is not the call's own failure.
+/// Where a thread says, with its place, whether it has a client.
+type Connected = Sender<(usize, Result<(), String>)>;
+
+/// What became of a call: its number, and the answer. A panic's message is not the call's own failure.
 pub(crate) struct Answer<U> {
-    pub event: u64,
-    pub outcome: Outcome<U>,
+    pub call: u64,
+    pub outcome: Result<Result<U, Failure>, String>,
 }
-
-type Outcome<U> = Result<Result<U, Failure>, String>;
 
 impl<T, U, C> Callers<T, U, C>
 where
@@ -56,7 +55,7 @@ where
     U: Send + 'static,
     C: 'static,
 {
-    /// Starts `threads` threads, each with a client.
+    /// Starts `threads` threads, each with a client. The first client that is refused ends it, whatever others wait for.
     pub fn start(
         (connect, call): (Arc<Connect<C>>, Arc<Call<T, U, C>>),
         threads: usize,
@@ -65,29 +64,17 @@ where
         // At most one answer for each thread and each call that was given up.
         let (answer, answers) = unbounded();
         let name = format!("enrich {name}");
-        let (threads_idle, wake) = ((0..threads).collect(), Arc::default());
-        let mut callers = Callers {
-            connect,
-            call,
-            name,
-            wake,
-            answers,
-            answer,
-            threads: Vec::new(),
-            idle: threads_idle,
-            made: 0,
-            hanging: 0,
-        };
+        let (idle, hanging, wake) = ((0..threads).collect(), 0, Arc::default());
+        let mut callers = Callers { connect, call, name, wake, answers, answer, threads: Vec::new(), idle, hanging };
         let (connected, outcomes) = bounded(threads);
-        for _ in 0..threads {
-            let caller = callers.spawn(Some(connected.clone()))?;
+        for at in 0..threads {
+            let caller = callers.spawn(Some((at, connected.clone())))?;
             callers.threads.push(caller);
         }
-        drop(connected);
-        for _ in 0..threads {
-            outcomes.recv().unwrap_or_else(|_| Err("it panicked".into()))?;
+        for (at, outcome) in outcomes.iter().take(threads) {
+            callers.threads[at].doing = Doing::Waiting;
+            outcome?;
         }
-        callers.threads.iter_mut().for_each(|caller| caller.busy = Busy::Idle);
         Ok(callers)
     }
 
@@ -97,17 +84,18 @@ where
         let _ = self.wake.set(wake);
     }
 
-    fn spawn(&self, connected: Option<Sender<Result<(), String>>>) -> Result<Caller<T>, String> {
+    fn spawn(&self, connected: Option<(usize, Connected)>) -> Result<Caller<T>, String> {
         let (requests, taken) = bounded::<(u64, T)>(1);
         let (connect, call) = (Arc::clone(&self.connect), Arc::clone(&self.call));
         let (answers, wake) = (self.answer.clone(), Arc::clone(&self.wake));
-        let busy = if connected.is_some() { Busy::Connecting } else { Busy::Idle };
+        let doing = if connected.is_some() { Doing::Connecting } else { Doing::Waiting };
         let thread = Builder::new().name(self.name.clone()).spawn(move || {
             let mut client = None;
-            if let Some(connected) = connected {
-                let outcome = connect().map(|made| client = Some(made));
-                // Whoever waits for it outlives it.
-                let _ = connected.send(outcome);
+            if let Some((at, connected)) = connected {
+                let made = catch_unwind(AssertUnwindSafe(|| connect()));
+                let made = made.unwrap_or_else(|payload| Err(format!("it panicked: {}", message(&*payload))));
+                // Nobody waits for it where another client was refused.
+                let _ = connected.send((at, made.map(|made| client = Some(made))));
             }
             for (number, event) in taken {
                 let outcome = catch_unwind(AssertUnwindSafe(|| match &mut client {
@@ -117,18 +105,14 @@ where
                         call(none.insert(made), &event)
                     }
                 }));
-                let outcome = outcome.map_err(|payload| {
-                    let text = payload.downcast_ref::<&str>().copied();
-                    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-                    text.unwrap_or("(no message)").to_owned()
-                });
+                let outcome = outcome.map_err(|payload| message(&*payload).to_owned());
                 // A worker that is gone wants no answers.
-                let _ = answers.send((number, outcome));
+                let _ = answers.send(Answer { call: number, outcome });
                 let _ = wake.get().map(SyncActivator::activate);
             }
         });
         let thread = thread.map_err(|error| format!("a thread cannot start: {error}"))?;
-        Ok(Caller { requests, thread, busy })
+        Ok(Caller { requests, thread, doing })
     }
 
     /// Whether another call can be made now.
@@ -136,30 +120,24 @@ where
         !self.idle.is_empty()
     }
 
-    /// Makes a call about the event of this number, on a thread that is free.
-    pub fn make(&mut self, number: u64, event: T) -> Result<(), String> {
+    /// Makes a call, on a thread that is free.
+    pub fn make(&mut self, call: u64, event: T) -> Result<(), String> {
         let Some(caller) = self.idle.pop().and_then(|at| self.threads.get_mut(at)) else {
             return Err("no thread is free".into());
         };
-        let call = self.made;
-        self.made += 1;
-        caller.busy = Busy::Calling(call, number);
+        caller.doing = Doing::Calling(call);
         caller.requests.try_send((call, event)).map_err(|error| format!("its thread cannot be asked: {error}"))
     }
 
     /// The answers that are there; those of calls that were given up are left out.
     pub fn answers(&mut self) -> Vec<Answer<U>> {
         let mut answers = Vec::new();
-        for (answered, outcome) in self.answers.try_iter() {
-            let waited = self.threads.iter().enumerate().find_map(|(at, caller)| match caller.busy {
-                Busy::Calling(call, event) if call == answered => Some((at, event)),
-                _ => None,
-            });
-            match waited {
-                Some((at, event)) => {
-                    self.threads[at].busy = Busy::Idle;
+        for answer in self.answers.try_iter() {
+            match self.threads.iter().position(|caller| caller.doing == Doing::Calling(answer.call)) {
+                Some(at) => {
+                    self.threads[at].doing = Doing::Waiting;
                     self.idle.push(at);
-                    answers.push(Answer { event, outcome });
+                    answers.push(answer);
                 }
                 None => self.hanging -= 1,
             }
@@ -167,10 +145,11 @@ where
         answers
     }
 
-    /// Gives the call about an event up: its thread ends when it returns, and another takes its place.
-    pub fn give_up(&mut self, number: u64) -> Result<(), String> {
-        let calls = |caller: &Caller<T>| matches!(caller.busy, Busy::Calling(_, event) if event == number);
-        let Some(at) = self.threads.iter().position(calls) else { return Ok(()) };
+    /// Gives a call up: its thread ends when it returns, and another takes its place.
+    pub fn give_up(&mut self, call: u64) -> Result<(), String> {
+        let Some(at) = self.threads.iter().position(|caller| caller.doing == Doing::Calling(call)) else {
+            return Ok(());
+        };
         self.hanging += 1;
         let most = MOST_HANGING * self.threads.len();
         if self.hanging > most {
@@ -184,12 +163,18 @@ where
     }
 }
 
+/// What a panic said.
+fn message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)")
+}
+
 impl<T, U, C> Drop for Callers<T, U, C> {
-    /// Ends the threads, and waits for those that wait for a call: clients are closed when the job has ended.
+    /// Ends the threads, and waits for those that wait for a call: their clients are closed when the job has ended.
     fn drop(&mut self) {
-        for Caller { requests, thread, busy } in self.threads.drain(..) {
+        for Caller { requests, thread, doing } in self.threads.drain(..) {
             drop(requests);
-            if busy == Busy::Idle {
+            if doing == Doing::Waiting {
                 // A client's destructor may panic: it has nothing left to say.
                 let _ = thread.join();
             }

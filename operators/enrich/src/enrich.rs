@@ -21,7 +21,12 @@ pub trait Enrich<'s, T: Data>: Sized {
     ///
     /// State: none. What is under way is called again after a restart.
     ///
-    /// Fails if the name is taken, the settings make no sense, or no client can be had. A call that panics stops the job.
+    /// A call that panics stops the job, and so do calls that do not return, where each thread has sixteen of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`] if the name is taken or the settings make no sense, and [`Error::Operator`] if a client is refused,
+    /// whether or not others can be had.
     fn enrich<U: Data, C: 'static>(self, name: &str, calls: Calls<T, U, C>) -> Result<Stream<'s, U>>;
 }
 
@@ -148,27 +153,27 @@ impl<'s, T: Data> Enrich<'s, T> for Stream<'s, T> {
                     }
                 });
                 let now = clock.steady();
-                for Answer { event: number, outcome } in callers.answers() {
+                for Answer { call, outcome } in callers.answers() {
                     match outcome {
                         Ok(Ok(answer)) => {
-                            if let Some(event) = pending.answered(number) {
+                            if let Some(event) = pending.answered(call) {
                                 desk.answer(event, Ok(answer));
                             }
                         }
                         Ok(Err(failure)) => {
-                            if let Some(event) = pending.failed(number, &failure, now) {
+                            if let Some(event) = pending.failed(call, &failure, now) {
                                 desk.answer(event, Err(failure));
                             }
                         }
                         Err(panic) => stopper.stop(format!("a call panicked: {panic}")),
                     }
                 }
-                while let Some(number) = pending.out_of_time(now) {
+                while let Some(call) = pending.out_of_time(now) {
                     let failure = Failure::Timeout(timeout);
-                    if let Err(reason) = callers.give_up(number) {
+                    if let Err(reason) = callers.give_up(call) {
                         stopper.stop(reason);
                     }
-                    if let Some(event) = pending.failed(number, &failure, now) {
+                    if let Some(event) = pending.failed(call, &failure, now) {
                         desk.answer(event, Err(failure));
                     }
                 }

@@ -4,7 +4,8 @@ use crate::calls::Failure;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tidemill::{Epoch, Millis, Record};
 
-/// The events of one worker that have no answer, by number, in the order of their arrival.
+/// The events of one worker that have no answer, by the number of the try that is to be made or under way. Every try has a
+/// number of its own, so that a late answer of one that was given up is not taken for that of the next.
 pub(crate) struct Pending<T> {
     timeout: Millis,
     retries: u32,
@@ -41,9 +42,16 @@ impl<T> Pending<T> {
     }
 
     pub fn add(&mut self, epoch: Epoch, record: Record<T>) {
-        self.events.insert(self.next, Event { epoch, record, tries: 0, until: 0 });
-        self.ready.push_back(self.next);
+        let number = self.keep(Event { epoch, record, tries: 0, until: 0 });
+        self.ready.push_back(number);
+    }
+
+    /// Keeps an event for another try, and numbers that.
+    fn keep(&mut self, event: Event<T>) -> u64 {
+        let number = self.next;
         self.next += 1;
+        self.events.insert(number, event);
+        number
     }
 
     /// The next event to call about, from `now` on.
@@ -72,7 +80,7 @@ impl<T> Pending<T> {
         self.calling.first().filter(|(until, _)| *until <= now).map(|(_, number)| *number)
     }
 
-    /// A call has been answered.
+    /// A call has been answered: returns its event, unless the call was given up.
     pub fn answered(&mut self, number: u64) -> Option<Event<T>> {
         let event = self.events.remove(&number)?;
         self.calling.remove(&(event.until, number));
@@ -86,9 +94,10 @@ impl<T> Pending<T> {
             return Some(event);
         }
         let doubled = self.backoff.saturating_mul(1i64.checked_shl(event.tries - 1).unwrap_or(i64::MAX));
-        event.until = now.saturating_add(doubled);
-        self.resting.insert((event.until, number));
-        self.events.insert(number, event);
+        let until = now.saturating_add(doubled);
+        event.until = until;
+        let again = self.keep(event);
+        self.resting.insert((until, again));
         None
     }
 
@@ -114,6 +123,7 @@ mod tests {
             assert_eq!(pending.out_of_time(now + 49), None);
             assert_eq!(pending.out_of_time(now + 50), Some(number));
             assert!(pending.failed(number, &failure, now).is_none());
+            assert!(pending.answered(number).is_none(), "a try that was given up has no event");
             let due = pending.due().unwrap();
             rests.push(due - now);
             pending.wake(due - 1);

@@ -197,36 +197,119 @@ fn a_call_that_hangs_is_given_up_and_holds_nothing_up() {
     );
 }
 
+/// A client that says when it is gone: its thread has then sent its last answer.
+struct Client(Log);
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.0.add("client closed");
+    }
+}
+
+/// The first try of each event is given up, and its answer comes while a second try is under way.
 #[test]
-fn a_late_answer_is_not_taken_for_that_of_the_retry() {
+fn a_late_answer_of_a_call_that_was_given_up_is_not_taken_for_that_of_the_next_try() {
     let clock = ManualClock::at(0);
-    let (doors, mut open) = Doors::new([1, 2]);
-    let log = Log::default();
-    let (out, tries) = (Memory::new(), Arc::new(AtomicUsize::new(0)));
-    let (to_out, called) = (out.clone(), log.clone());
+    // The first try of event `n` waits at door `n`, the second one at `n + 10`.
+    let (doors, mut open) = Doors::new([1, 2, 3, 11, 12, 13]);
+    let (log, out) = (Log::default(), Memory::new());
+    let (called, to_out) = (log.clone(), out.clone());
     let config = Config { clock: Clock::Manual(clock.clone()), ..Config::workers(1) };
     let job = std::thread::spawn(move || {
         execute(config, move |job| {
-            let (doors, called, tries) = (doors.clone(), called.clone(), Arc::clone(&tries));
-            let calls = Calls::new(no_client, move |(), _: &Event| {
-                let nth = tries.fetch_add(1, Ordering::SeqCst) as u32 + 1;
+            let (doors, called, clients) = (doors.clone(), called.clone(), called.clone());
+            let tries = Mutex::new(BTreeMap::<u32, u32>::new());
+            let connect = move || Ok::<_, Infallible>(Client(clients.clone()));
+            let calls = Calls::new(connect, move |_: &mut Client, event: &Event| {
+                let nth = *tries.lock().unwrap().entry(event.1).and_modify(|nth| *nth += 1).or_insert(1);
+                called.add(format!("try {nth} of {}", event.1));
+                doors.pass(event.1 + (nth - 1) * 10);
+                Ok((event.1, nth))
+            });
+            let events = job.source("events", Events::new(vec![(1, 1), (2, 2), (3, 3)]), timing())?;
+            events.enrich("calls", calls.threads(1).timeout(50).retries(1, 0))?.sink("out", to_out.clone())
+        })
+    });
+    for number in 1..=3 {
+        log.wait_for(&format!("try 1 of {number}"), 1);
+        clock.advance(50);
+    }
+    log.wait_for("try 2 of 1", 1);
+    for number in 1..=3 {
+        open.remove(&number);
+        log.wait_for("client closed", number as usize);
+    }
+    drop(open);
+    job.join().unwrap().unwrap();
+    assert_eq!(out.values(), [(1, 2), (2, 2), (3, 2)]);
+}
+
+#[test]
+fn a_retry_that_hangs_does_not_hold_up_the_end_once_the_first_try_answers() {
+    let clock = ManualClock::at(0);
+    let (doors, mut open) = Doors::new([1, 2]);
+    let (log, out, dead) = (Log::default(), Memory::new(), Memory::<tidemill::Record<DeadLetter>>::new());
+    let (called, to_out, to_dead) = (log.clone(), out.clone(), dead.clone());
+    let (config, ended) = (Config { clock: Clock::Manual(clock.clone()), ..Config::workers(1) }, log.clone());
+    let job = std::thread::spawn(move || {
+        let outcome = execute(config, move |job| {
+            job.dead_letters_to(to_dead.clone());
+            let (doors, called, clients) = (doors.clone(), called.clone(), called.clone());
+            let tries = AtomicUsize::new(0);
+            let connect = move || Ok::<_, Infallible>(Client(clients.clone()));
+            let calls = Calls::new(connect, move |_: &mut Client, event: &Event| {
+                let nth = tries.fetch_add(1, Ordering::SeqCst) + 1;
                 called.add(format!("try {nth}"));
-                doors.pass(nth);
-                called.add(format!("answer {nth}"));
-                Ok(nth)
+                doors.pass(nth as u32);
+                Ok(event.1)
             });
             let events = job.source("events", Events::new(vec![(1, 1)]), timing())?;
             events.enrich("calls", calls.threads(1).timeout(50).retries(1, 0))?.sink("out", to_out.clone())
-        })
+        });
+        ended.add("job ended");
+        outcome
     });
     log.wait_for("try 1", 1);
     clock.advance(50);
     log.wait_for("try 2", 1);
     open.remove(&1);
-    log.wait_for("answer 1", 1);
-    open.remove(&2);
+    log.wait_for("client closed", 1);
+    clock.advance(50);
+    log.wait_for("job ended", 1);
     job.join().unwrap().unwrap();
-    assert_eq!(out.values(), [2]);
+    drop(open);
+    assert_eq!((out.len(), dead.len()), (0, 1));
+}
+
+#[test]
+fn a_client_that_is_refused_stops_the_job_while_another_connects() {
+    for panics in [false, true] {
+        let (doors, open) = Doors::new([1]);
+        let (log, connecting) = (Log::default(), AtomicUsize::new(0));
+        let (ended, connecting) = (log.clone(), Arc::new(connecting));
+        let job = std::thread::spawn(move || {
+            let outcome = execute(Config::workers(1), move |job| {
+                let (doors, connecting) = (doors.clone(), connecting.clone());
+                let connect = move || match connecting.fetch_add(1, Ordering::SeqCst) {
+                    0 if panics => panic!("no route"),
+                    0 => Err("refused"),
+                    _ => {
+                        doors.pass(1);
+                        Ok(())
+                    }
+                };
+                let events = job.source("events", Events::new(vec![(1, 1)]), timing())?;
+                events.enrich("calls", Calls::new(connect, |(), _| Ok(1)))?.sink("out", Memory::new())
+            });
+            ended.add("job ended");
+            outcome
+        });
+        log.wait_for("job ended", 1);
+        drop(open);
+        let error = job.join().unwrap().unwrap_err().to_string();
+        let reason = if panics { "it panicked: no route" } else { "refused" };
+        assert!(error.contains(&format!("no client can be had: {reason}; nothing was read")), "{error}");
+    }
 }
 
 #[test]

@@ -28,7 +28,7 @@ impl<K: Key, T: Data> Process for Deduplicate<K, T> {
     fn process(&self, _: &K, event: T, seen: &mut bool, ctx: &mut Context<'_, T>) -> Result<(), Reject> {
         if !*seen {
             *seen = true;
-            ctx.set_timer(ctx.time().saturating_add(self.ttl));
+            ctx.time().checked_add(self.ttl).into_iter().for_each(|at| ctx.set_timer(at));
             ctx.emit(event);
         }
         Ok(())

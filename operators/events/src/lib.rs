@@ -42,20 +42,34 @@ pub trait EachEvent<'s, T: Data, K: Key>: Sized {
     /// Lets a key's event through unless one of the same key was let through less than `ttl` ms before it.
     ///
     /// State: one mark per key, for `ttl` ms of event time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`] if the name is taken or `ttl` is less than 1 ms.
     fn deduplicate(self, name: &str, ttl: Millis) -> Result<Stream<'s, T>>;
 
     /// Says of each event which session of its key it is in, and when a session has ended: after `gap` ms without events.
     ///
     /// State: the session of each key that has one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`] if the name is taken or `gap` is less than 1 ms.
     fn sessionise(self, name: &str, gap: Millis) -> Result<Stream<'s, Sessioned<K, T>>>;
 
     /// Lets at most `limit` events of a key through in any span of `per` ms; the second stream holds the others.
     ///
     /// State: up to `limit` times per key, for `per` ms of event time after its last event.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`] if the name is taken or `per` is less than 1 ms.
     fn rate_limit(self, name: &str, limit: usize, per: Millis) -> Result<(Stream<'s, T>, Stream<'s, T>)>;
 
     /// The events of about this fraction of keys (0 to 1), chosen by a hash of the key: all of a key's events or none, the
-    /// same keys in every run and wherever else the same keys are sampled. No state.
+    /// same keys in every run and wherever else the same keys are sampled, a fair share on each worker. No state.
+    ///
+    /// It cannot fail: a fraction below 0 (or that is no number) is taken for 0, one above 1 for 1.
     fn sample(self, fraction: f64) -> Stream<'s, T>;
 }
 

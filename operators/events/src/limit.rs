@@ -43,7 +43,8 @@ impl<K: Key, T: Data> Process for RateLimit<K, T> {
         ctx: &mut Context<'_, (bool, T)>,
     ) -> Result<(), Reject> {
         let time = ctx.time();
-        while through.pop_front_if(|earlier| earlier.saturating_add(self.per) <= time).is_some() {}
+        let over = |earlier: &mut Millis| earlier.checked_add(self.per).is_some_and(|over| over <= time);
+        while through.pop_front_if(over).is_some() {}
         let within = through.len() < self.limit;
         if within {
             through.push_back(time);

@@ -1,6 +1,7 @@
 //! Rules that change while the job runs, at one epoch for all workers (broadcast state).
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use tidemill::differential_dataflow::ExchangeData;
 use tidemill::timely::container::CapacityContainerBuilder;
 use tidemill::timely::dataflow::channels::pact::Pipeline;
@@ -17,9 +18,14 @@ pub trait WithRules<'s, T: Data>: Sized {
     /// The rules are a collection, kept for instance by a [`Maintain`](tidemill::Maintain) from a control source
     /// ([`Timing::control`](tidemill::Timing::control)), which does not hold the watermark. Every worker has all of them.
     /// A change takes effect with the epoch it comes in, for all of that epoch's events and on all workers. `index` makes of
-    /// the rules what `apply` needs, once whenever they have changed.
+    /// the rules what `apply` needs, each once and in order: at the start, and for the first event behind a change.
     ///
-    /// State: the rules. It needs no checkpoint, for a collection says its rows again after a restart.
+    /// State: the rules, and their changes in epochs under way. It needs no checkpoint: after a restore a collection says its
+    /// rows again, at the checkpoint's epoch, and as events of later epochs wait for it, the rules are whole when they come.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`](tidemill::Error::Graph) if the name is taken. A panic in `index` or `apply` stops the job.
     fn with_rules<R, I, U, O>(
         self,
         name: &str,
@@ -36,27 +42,37 @@ pub trait WithRules<'s, T: Data>: Sized {
 
 /// The rules as one worker knows them.
 struct Rules<R, I> {
+    /// How often each is said.
     rules: BTreeMap<R, isize>,
-    /// Changes of epochs that are not over.
+    /// Changes of epochs from which events may come.
     coming: BTreeMap<Epoch, Vec<(R, isize)>>,
     index: I,
+    /// They have changed since the index was made.
+    stale: bool,
 }
 
 impl<R: Ord, I> Rules<R, I> {
-    /// Makes the changes up to `epoch`.
-    fn advance(&mut self, epoch: Epoch, index: &impl Fn(&[&R]) -> I) {
-        let mut changed = false;
-        while let Some(changes) = self.coming.first_entry().filter(|first| *first.key() <= epoch) {
+    /// Makes the changes of the epochs that are `over`, from the oldest on.
+    fn advance(&mut self, over: impl Fn(&Epoch) -> bool) {
+        while let Some(changes) = self.coming.first_entry().filter(|first| over(first.key())) {
             for (rule, diff) in changes.remove() {
-                *self.rules.entry(rule).or_default() += diff;
+                match self.rules.entry(rule) {
+                    Entry::Vacant(rule) => _ = rule.insert(diff),
+                    Entry::Occupied(rule) if *rule.get() == -diff => _ = rule.remove(),
+                    Entry::Occupied(mut rule) => *rule.get_mut() += diff,
+                }
             }
-            changed = true;
+            self.stale = true;
         }
-        if changed {
-            self.rules.retain(|_, count| *count != 0);
+    }
+
+    /// What `index` makes of the rules as they are.
+    fn index(&mut self, index: impl Fn(&[&R]) -> I) -> &I {
+        if std::mem::take(&mut self.stale) {
             let true_now = self.rules.iter().filter(|(_, count)| **count > 0).map(|(rule, _)| rule);
             self.index = index(&true_now.collect::<Vec<_>>());
         }
+        &self.index
     }
 }
 
@@ -76,7 +92,7 @@ impl<'s, T: Data> WithRules<'s, T> for Stream<'s, T> {
     {
         let job = self.job().clone();
         let mut builder = OperatorBuilder::new(name.to_owned(), job.scope());
-        job.name_operator(name, builder.operator_info().global_id)?;
+        let id = builder.operator_info().global_id;
         let mut events = builder.new_input(self.inner(), Pipeline);
         let mut changes = builder.new_input(rules.inner().inner.clone().broadcast(), Pipeline);
         let (output, judged) = builder.new_output();
@@ -84,11 +100,11 @@ impl<'s, T: Data> WithRules<'s, T> for Stream<'s, T> {
         builder.build(move |capabilities| {
             drop(capabilities);
             let mut waiting: BTreeMap<Epoch, (Capability<Epoch>, Vec<Record<T>>)> = BTreeMap::new();
-            let mut known = Rules { rules: BTreeMap::new(), coming: BTreeMap::new(), index: index(&[]) };
+            let mut rules = Rules { rules: BTreeMap::new(), coming: BTreeMap::new(), index: index(&[]), stale: false };
             move |frontiers| {
                 changes.for_each_stamp(|_, batches| {
                     for (rule, epoch, diff) in batches.flat_map(|batch| batch.drain(..)) {
-                        known.coming.entry(epoch).or_default().push((rule, diff));
+                        rules.coming.entry(epoch).or_default().push((rule, diff));
                     }
                 });
                 events.for_each_stamp(|cap, batches| {
@@ -97,27 +113,24 @@ impl<'s, T: Data> WithRules<'s, T> for Stream<'s, T> {
                     batches.for_each(|batch| slot.1.append(batch));
                 });
                 let mut output = output.activate();
+                let over = |epoch: &Epoch| !frontiers.iter().any(|frontier| frontier.less_equal(epoch));
                 // Epoch by epoch, so that no event is judged by rules of a later one.
-                while let Some(first) = waiting.first_entry() {
-                    if frontiers.iter().any(|frontier| frontier.less_equal(first.key())) {
-                        break;
-                    }
+                while let Some(first) = waiting.first_entry().filter(|first| over(first.key())) {
                     let (epoch, (cap, records)) = first.remove_entry();
-                    known.advance(epoch, &index);
+                    rules.advance(|change| *change <= epoch);
+                    let index = rules.index(&index);
                     output.session(&cap).give_iterator(records.into_iter().flat_map(|record| {
                         let Record { time, seq, value } = record;
-                        let made = apply(&known.index, value).into_iter().enumerate();
+                        let made = apply(index, value).into_iter().enumerate();
                         made.map(move |(nth, value)| Record { time, seq: seq.child(nth), value }).collect::<Vec<_>>()
                     }));
                 }
-                // While no events come, changes do not pile up.
-                let open = frontiers.iter().filter_map(|frontier| frontier.frontier().first().copied());
-                let open = open.chain(waiting.keys().next().copied()).min();
-                if let Some(last) = open.unwrap_or(Epoch::MAX).checked_sub(1) {
-                    known.advance(last, &index);
-                }
+                // Changes do not pile up while no events come: those of epochs that are over are made.
+                rules.advance(over);
             }
         });
+        // Only now: an operator that is begun and not built leaves a scope that cannot be.
+        job.name_operator(name, id)?;
         Ok(Stream::from_inner(judged, &self).named(name, "rules").also_of_rows(&rules))
     }
 }
@@ -125,62 +138,181 @@ impl<'s, T: Data> WithRules<'s, T> for Stream<'s, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde::{Deserialize, Serialize};
+    use std::collections::BTreeSet;
+    use std::sync::atomic::{AtomicIsize, Ordering};
     use tidemill::{Config, Events, Maintain, Memory, Timing, execute};
 
-    /// A rule: of this number, up to how much is allowed from now on.
-    #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-    struct Rule(i64, u32, i64);
+    /// The limit with this number changes, or is no more.
+    type Change = (u8, Option<i64>);
+
+    /// Amounts that are paid in one epoch, at a time; some are late.
+    type Paid = (i64, Vec<i64>);
+
+    /// An event with the epoch it came in, and a limit it is above, or -1 once for each event.
+    type Judged = (usize, i64, i64);
+
+    /// Keeps the limits: those of several numbers may be the same row.
+    struct Limits;
+
+    impl Maintain for Limits {
+        type Key = u8;
+        type In = Change;
+        type State = Option<i64>;
+        type Row = i64;
+
+        fn update(&self, _: &u8, limit: &mut Option<i64>, changes: &mut Vec<Record<Change>>) {
+            *limit = changes.last().and_then(|change| change.value.1);
+        }
+
+        fn rows(&self, _: &u8, limit: &Option<i64>, rows: &mut Vec<i64>) {
+            rows.extend(*limit);
+        }
+    }
+
+    /// By the definition, epoch by epoch: all changes up to then, then the events.
+    fn oracle(payments: &[Vec<Paid>], changes: &[Vec<Change>]) -> Vec<Judged> {
+        let mut judged = vec![];
+        for (epoch, paid) in payments.iter().enumerate() {
+            let limits: BTreeMap<u8, Option<i64>> = changes.iter().take(epoch + 1).flatten().copied().collect();
+            let limits: BTreeSet<i64> = limits.into_values().flatten().chain([-1]).collect();
+            for amount in paid.iter().flat_map(|(_, amounts)| amounts) {
+                judged.extend(limits.iter().filter(|limit| amount > limit).map(|limit| (epoch, *amount, *limit)));
+            }
+        }
+        judged.sort();
+        judged
+    }
+
+    /// What a job makes of it: an epoch takes one item of each of the payments' partitions, and one of the changes.
+    fn run(workers: usize, payments: &[Vec<Paid>], changes: &[Vec<Change>]) -> Vec<Judged> {
+        let partition = |at: usize| (0..).zip(payments).map(|(epoch, paid)| (epoch, paid[at].clone())).collect();
+        let payments = Events::partitioned((0..PARTITIONS).map(partition).collect::<Vec<Vec<(usize, Paid)>>>());
+        let changes = Events::new((0i64..).zip(changes.iter().cloned()).collect());
+        let out = Memory::new();
+        let to_out = out.clone();
+        execute(Config { epoch_records: 1, ..Config::workers(workers) }, move |job| {
+            let timing = Timing::by(|(_, (time, _)): &(usize, Paid)| *time);
+            let payments = job.source("payments", payments.clone(), timing)?;
+            let payments = payments.flat_map(|(epoch, (_, paid))| paid.into_iter().map(move |amount| (epoch, amount)));
+            let timing = Timing::by(|(time, _): &(i64, Vec<Change>)| *time).control();
+            let limits = job.source("changes", changes.clone(), timing)?.flat_map(|(_, changes)| changes);
+            let limits = limits.key_by(|change| change.0).maintain("limits", Limits)?;
+            let index = |limits: &[&i64]| limits.iter().map(|limit| **limit).chain([-1]).collect::<Vec<i64>>();
+            let over = |limits: &Vec<i64>, (epoch, amount): (usize, i64)| {
+                let over = limits.iter().filter(|limit| amount > **limit);
+                over.map(|limit| (epoch, amount, *limit)).collect::<Vec<_>>()
+            };
+            payments.with_rules("over limits", limits, index, over)?.sink("out", to_out.clone())
+        })
+        .unwrap();
+        let mut out = out.values();
+        out.sort();
+        out
+    }
+
+    const PARTITIONS: usize = 3;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn each_event_is_judged_by_the_rules_of_its_own_epoch(
+            payments in prop::collection::vec(
+                prop::collection::vec((0i64..2_000, prop::collection::vec(0i64..12, 0..4)), PARTITIONS), 0..30),
+            changes in prop::collection::vec(
+                prop::collection::vec((0u8..4, prop::option::of(0i64..12)), 0..4), 0..40),
+            cut in 0usize..30,
+        ) {
+            let expected = oracle(&payments, &changes);
+            for workers in [1, 2, 4] {
+                prop_assert_eq!(&run(workers, &payments, &changes), &expected, "{} workers", workers);
+            }
+            // After a restore: no events before, and the collection says what is true.
+            let (cut, said) = (cut.min(payments.len()), changes.iter().take(cut.min(payments.len())).flatten());
+            let said: BTreeMap<u8, Option<i64>> = said.copied().collect();
+            let later = changes.iter().skip(cut).cloned();
+            let changes: Vec<Vec<Change>> = std::iter::once(said.into_iter().collect()).chain(later).collect();
+            let nothing = vec![(0, vec![]); PARTITIONS];
+            let payments: Vec<Vec<Paid>> = std::iter::once(nothing).chain(payments[cut..].iter().cloned()).collect();
+            let expected = expected.into_iter().filter(|judged| judged.0 >= cut);
+            let expected: Vec<Judged> = expected.map(|(epoch, amount, limit)| (epoch - cut + 1, amount, limit)).collect();
+            prop_assert_eq!(run(2, &payments, &changes), expected);
+        }
+    }
+
+    /// A rule of which it is known how many there are, and how many there have been at once.
+    #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+    #[serde(from = "i64", into = "i64")]
+    struct Counted(i64);
+
+    static ALIVE: AtomicIsize = AtomicIsize::new(0);
+    static MOST: AtomicIsize = AtomicIsize::new(0);
+
+    impl From<i64> for Counted {
+        fn from(limit: i64) -> Self {
+            MOST.fetch_max(ALIVE.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            Counted(limit)
+        }
+    }
+
+    impl From<Counted> for i64 {
+        fn from(rule: Counted) -> Self {
+            rule.0
+        }
+    }
+
+    impl Clone for Counted {
+        fn clone(&self) -> Self {
+            Counted::from(self.0)
+        }
+    }
+
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            ALIVE.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
 
     struct Latest;
 
     impl Maintain for Latest {
-        type Key = u32;
-        type In = Rule;
-        type State = Option<Rule>;
-        type Row = Rule;
+        type Key = u8;
+        type In = i64;
+        type State = i64;
+        type Row = Counted;
 
-        fn update(&self, _: &u32, latest: &mut Option<Rule>, rules: &mut Vec<Record<Rule>>) {
-            *latest = rules.pop().map(|record| record.value);
+        fn update(&self, _: &u8, latest: &mut i64, changes: &mut Vec<Record<i64>>) {
+            *latest = changes.last().map_or(*latest, |change| change.value);
         }
 
-        fn rows(&self, _: &u32, latest: &Option<Rule>, rows: &mut Vec<Rule>) {
-            rows.extend(latest.clone());
+        fn rows(&self, _: &u8, latest: &i64, rows: &mut Vec<Counted>) {
+            rows.push(Counted::from(*latest));
         }
     }
 
-    /// One event and one rule an epoch: an event is judged by the rules of its own epoch, on every number of workers.
     #[test]
-    fn a_rule_takes_effect_for_all_workers_with_its_epoch() {
-        let payments: Vec<(i64, i64)> = (1..200).map(|n| (n, n * 37 % 100)).collect();
-        let rules: Vec<Rule> = (1..150).map(|n| Rule(n, (n % 3) as u32, n * 53 % 100)).collect();
-        let mut expected = vec![];
-        for (n, amount) in &payments {
-            let mut limits = BTreeMap::new();
-            limits.extend(rules.iter().take(*n as usize).map(|rule| (rule.1, rule.2)));
-            expected.extend(limits.values().filter(|limit| amount > limit).map(|limit| (*n, *amount, *limit)));
-        }
-        expected.sort();
-        for workers in [1, 2, 4] {
-            let out = Memory::new();
-            let (to_out, payments, rules) = (out.clone(), payments.clone(), rules.clone());
-            execute(Config { epoch_records: 1, ..Config::workers(workers) }, move |job| {
-                let payments =
-                    job.source("payments", Events::new(payments.clone()), Timing::by(|p: &(i64, i64)| p.0))?;
-                let rules =
-                    job.source("rules", Events::new(rules.clone()), Timing::by(|rule: &Rule| rule.0).control())?;
-                let rules = rules.key_by(|rule| rule.1).maintain("latest rules", Latest)?;
-                let limits = |rules: &[&Rule]| rules.iter().map(|rule| rule.2).collect::<Vec<i64>>();
-                let over = |limits: &Vec<i64>, (n, amount): (i64, i64)| {
-                    let over = limits.iter().filter(|limit| amount > **limit);
-                    over.map(|limit| (n, amount, *limit)).collect::<Vec<_>>()
-                };
-                payments.with_rules("limits", rules, limits, over)?.sink("out", to_out.clone())
-            })
-            .unwrap();
-            let mut out = out.values();
-            out.sort();
-            assert_eq!(out, expected, "{workers} workers");
-        }
+    fn changes_do_not_pile_up_while_no_events_come() {
+        execute(Config { epoch_records: 1, ..Config::workers(1) }, |job| {
+            let events = job.source("events", Events::new(Vec::<i64>::new()), Timing::by(|time| *time))?;
+            let rules = job.source("rules", Events::new((0..5_000).collect()), Timing::by(|time| *time).control())?;
+            let rules = rules.key_by(|_| 0u8).maintain("latest", Latest)?;
+            events.with_rules("rules of none", rules, |rules| rules.len(), |_, event| Some(event))?.for_each(drop);
+            Ok(())
+        })
+        .unwrap();
+        let most = MOST.load(Ordering::SeqCst);
+        assert!((1..500).contains(&most), "{most} at once, of 5,000 changes");
+    }
+
+    #[test]
+    fn a_name_that_is_taken_is_refused() {
+        let outcome = execute(Config::workers(1), |job| {
+            let events = job.source("events", Events::new(vec![1]), Timing::by(|time: &i64| *time))?;
+            let rules = events.clone().key_by(|_| 0u8).maintain("rules", Latest)?;
+            events.with_rules("rules", rules, |rules| rules.len(), |_, event| Some(event))?.sink("out", Memory::new())
+        });
+        let error = outcome.unwrap_err().to_string();
+        assert!(error.contains("two operators are named `rules`"), "{error}");
     }
 }

@@ -71,9 +71,9 @@ impl<K: Key, T: Data> Process for Sessionise<K, T> {
         if session.events == 0 {
             session.start = time;
         } else {
-            ctx.cancel_timer(session.last.saturating_add(self.gap));
+            session.last.checked_add(self.gap).into_iter().for_each(|at| ctx.cancel_timer(at));
         }
-        ctx.set_timer(time.saturating_add(self.gap));
+        time.checked_add(self.gap).into_iter().for_each(|at| ctx.set_timer(at));
         ctx.emit(Sessioned::Event { key: key.clone(), session: session.start, number: session.events, event });
         session.last = time;
         session.events = session.events.saturating_add(1);

@@ -1,5 +1,6 @@
 //! What the operators' tests share.
 
+use crate::{Deduplicate, RateLimit, Sessioned, Sessionise};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -73,4 +74,24 @@ where
     prop_assert_eq!(out, expected);
     prop_assert!(harness.is_empty(), "nothing is left of idle keys");
     Ok(())
+}
+
+/// What a process makes of two events of one key, 5 ms apart and the later one at the last millisecond there is.
+fn at_the_end<P: Process<Key = u8, In = Event>>(make: impl Fn() -> P + 'static) -> Vec<P::Out> {
+    let mut harness = Harness::process(1, |event: &Event| event.1, make);
+    for (time, number) in [(Millis::MAX - 5, 1), (Millis::MAX, 2)] {
+        harness.push(time, (time, 0, number));
+    }
+    harness.watermark(Millis::MAX);
+    harness.out()
+}
+
+#[test]
+fn no_time_is_up_at_the_end_of_time() {
+    let (early, late) = ((Millis::MAX - 5, 0, 1), (Millis::MAX, 0, 2));
+    assert_eq!(at_the_end(|| Deduplicate::new(1_000)), [early]);
+    assert_eq!(at_the_end(|| RateLimit::new(1, 1_000)), [(true, early), (false, late)]);
+    let (key, session) = (0, early.0);
+    let expected = [(0, early), (1, late)].map(|(number, event)| Sessioned::Event { key, session, number, event });
+    assert_eq!(at_the_end(|| Sessionise::new(1_000)), expected);
 }

@@ -70,17 +70,17 @@ pub struct Pattern<T> {
     pub(crate) steps: Vec<Step<T>>,
     /// What the next step will do without.
     without: Vec<Test<T>>,
-    /// Whether a step is wanted no times.
-    never: bool,
     pub(crate) within: Millis,
     pub(crate) skip_past_last: bool,
+    /// A step is wanted 0 times.
+    no_times: bool,
 }
 
 impl<T> Pattern<T> {
     /// A pattern that begins with an event that `fits`. It must be complete within ten minutes unless told otherwise.
     pub fn begin(fits: impl Fn(&T) -> bool + 'static) -> Self {
         let first = Step { fits: Rc::new(fits), strict: false, without: vec![] };
-        Pattern { steps: vec![first], without: vec![], never: false, within: minutes(10), skip_past_last: false }
+        Pattern { steps: vec![first], without: vec![], within: minutes(10), skip_past_last: false, no_times: false }
     }
 
     /// Then an event that `fits`, whatever else lies between (relaxed contiguity: the first that fits is taken).
@@ -99,9 +99,9 @@ impl<T> Pattern<T> {
         self
     }
 
-    /// The step before once more, `count` times in all, at least once, with as much between as the step allows.
+    /// The step before once more, `count` times in all (1 or more), with as much between as the step allows.
     pub fn times(mut self, count: usize) -> Self {
-        self.never |= count == 0;
+        self.no_times |= count == 0;
         if let Some(last) = self.steps.last().cloned() {
             self.steps.extend(std::iter::repeat_n(last, count.saturating_sub(1)));
         }
@@ -115,7 +115,7 @@ impl<T> Pattern<T> {
         self
     }
 
-    /// From the first event to the last at most `ms` of event time.
+    /// From the first event to the last at most `ms` of event time (0 or more).
     pub fn within(self, ms: Millis) -> Self {
         Pattern { within: ms, ..self }
     }
@@ -135,7 +135,10 @@ pub trait Matching<'s, T: Data, K: Key>: Sized {
     ///
     /// State: the partial matches of each key, up to [`MOST_PARTIAL`], for the time a match may take.
     ///
-    /// Fails if the name is taken or the pattern cannot match.
+    /// # Errors
+    ///
+    /// [`Error::Graph`] if the name is taken or the pattern cannot match: a time below 0 ms, a step wanted 0 times, or a
+    /// [`Pattern::without`] that no step follows.
     fn matches(self, name: &str, pattern: Pattern<T>) -> Result<(Stream<'s, Found<K, T>>, Stream<'s, Found<K, T>>)>;
 }
 
@@ -146,7 +149,7 @@ impl<'s, T: Data, K: Key, F: Fn(&T) -> K + Clone + 'static> Matching<'s, T, K> f
                 format!("must be complete within {} ms: choose at least 0", pattern.within)
             }
             pattern if !pattern.without.is_empty() => "ends with a `without`: say by `then` what comes after it".into(),
-            pattern if pattern.never => "wants a step 0 times: leave the step out, or say `without`".into(),
+            pattern if pattern.no_times => "wants a step 0 times: choose at least 1, or leave the step out".into(),
             _ => String::new(),
         };
         if !fault.is_empty() {

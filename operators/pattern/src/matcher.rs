@@ -64,9 +64,14 @@ impl<K, T> Matcher<K, T> {
         }
     }
 
-    /// When a partial match that began at `start` has run out of time.
-    fn over(&self, start: Millis) -> Millis {
-        start.saturating_add(self.pattern.within).saturating_add(1)
+    /// When a partial match that began at `start` has run out of time, if ever.
+    fn over(&self, start: Millis) -> Option<Millis> {
+        start.checked_add(self.pattern.within)?.checked_add(1)
+    }
+
+    /// When the first of a key's partial matches runs out of time: its only timer.
+    fn due(&self, partials: &[Partial<T>]) -> Option<Millis> {
+        partials.first().and_then(|oldest| self.over(oldest.start))
     }
 }
 
@@ -86,7 +91,7 @@ impl<K: Key, T: Data> Process for Matcher<K, T> {
         partials: &mut Vec<Partial<T>>,
         ctx: &mut Context<'_, Self::Out>,
     ) -> Result<(), Reject> {
-        let time = ctx.time();
+        let (time, before) = (ctx.time(), self.due(partials));
         let mut complete = Vec::new();
         partials.retain_mut(|partial| match self.fate(partial, &event) {
             Fate::Waits => true,
@@ -109,7 +114,6 @@ impl<K: Key, T: Data> Process for Matcher<K, T> {
                 if partials.len() == MOST_PARTIAL {
                     ctx.emit((false, partials.remove(0).found(key)));
                 }
-                ctx.set_timer(self.over(time));
                 partials.push(partial);
             }
         }
@@ -118,8 +122,12 @@ impl<K: Key, T: Data> Process for Matcher<K, T> {
             partials.clear();
         }
         complete.into_iter().for_each(|partial| ctx.emit((true, partial.found(key))));
+        let after = self.due(partials);
         if partials.is_empty() {
             ctx.forget();
+        } else if before != after {
+            before.into_iter().for_each(|at| ctx.cancel_timer(at));
+            after.into_iter().for_each(|at| ctx.set_timer(at));
         }
         Ok(())
     }
@@ -130,11 +138,12 @@ impl<K: Key, T: Data> Process for Matcher<K, T> {
         partials: &mut Vec<Partial<T>>,
         ctx: &mut Context<'_, Self::Out>,
     ) -> Result<(), Reject> {
-        let over = partials.partition_point(|partial| self.over(partial.start) <= ctx.time());
+        let over = partials.partition_point(|partial| self.over(partial.start).is_some_and(|over| over <= ctx.time()));
         partials.drain(..over).for_each(|partial| ctx.emit((false, partial.found(key))));
         if partials.is_empty() {
             ctx.forget();
         }
+        self.due(partials).into_iter().for_each(|at| ctx.set_timer(at));
         Ok(())
     }
 }
@@ -144,7 +153,9 @@ mod tests {
     use super::*;
     use crate::Matching;
     use proptest::prelude::*;
+    use std::cell::Cell;
     use std::collections::BTreeMap;
+    use std::rc::Rc;
     use tidemill::harness::Harness;
     use tidemill::time::BEGINNING;
     use tidemill::{Config, Events, Memory, Timing, execute};
@@ -152,59 +163,81 @@ mod tests {
     /// Time, key, kind, number.
     type Event = (Millis, u8, u8, u32);
 
-    /// A step as data: which kind, whether the very next event, and which kind must not come before.
-    type Plain = (u8, bool, Option<u8>);
+    /// A step as data: which kind, whether the very next event, which kind must not come before, and how many times.
+    type Plain = (u8, bool, Option<u8>, usize);
 
     fn pattern(steps: &[Plain], within: Millis, skip: bool) -> Pattern<Event> {
         let kind = |kind: u8| move |event: &Event| event.2 == kind;
-        let mut pattern = Pattern::begin(kind(steps[0].0));
-        for &(fits, strict, without) in &steps[1..] {
+        let mut pattern = Pattern::begin(kind(steps[0].0)).times(steps[0].3);
+        for &(fits, strict, without, times) in &steps[1..] {
             if let Some(forbidden) = without {
                 pattern = pattern.without(kind(forbidden));
             }
-            pattern = if strict { pattern.next(kind(fits)) } else { pattern.then(kind(fits)) };
+            pattern = if strict { pattern.next(kind(fits)) } else { pattern.then(kind(fits)) }.times(times);
         }
         let pattern = pattern.within(within);
         if skip { pattern.skip_past_last() } else { pattern }
     }
 
     /// All matches and timeouts of one key's events, by the definition: from each beginning, look ahead.
-    fn oracle(steps: &[Plain], within: Millis, events: &[Event]) -> Vec<(bool, Vec<Event>)> {
-        let mut all = vec![];
+    fn oracle(steps: &[Plain], within: Millis, skip: bool, events: &[Event]) -> Vec<(bool, Vec<Event>)> {
+        let step = |(nth, step): (usize, &Plain)| {
+            // The first step says nothing of what comes before it, nor do its repetitions.
+            let (strict, without) = if nth == 0 { (false, None) } else { (step.1, step.2) };
+            vec![(step.0, strict, without); step.3]
+        };
+        let steps: Vec<_> = steps.iter().enumerate().flat_map(step).collect();
+        // The places of the events of each, and whether it is complete.
+        let mut all: Vec<(bool, Vec<usize>)> = vec![];
         for (start, first) in events.iter().enumerate().filter(|(_, event)| event.2 == steps[0].0) {
-            let mut found = vec![*first];
-            let mut outcome = (steps.len() == 1).then_some(true);
-            for event in &events[start + 1..] {
-                if outcome.is_some() {
+            let mut found = vec![start];
+            for (at, event) in events.iter().enumerate().skip(start + 1) {
+                if found.len() == steps.len() || event.0 - first.0 > within {
                     break;
                 }
                 let (fits, strict, without) = steps[found.len()];
-                if event.0 - first.0 > within {
-                    outcome = Some(false);
-                } else if event.2 == fits {
-                    found.push(*event);
-                    outcome = (found.len() == steps.len()).then_some(true);
+                if event.2 == fits {
+                    found.push(at);
                 } else if strict || without == Some(event.2) {
                     found.clear();
-                    outcome = Some(false);
+                    break;
                 }
             }
             if !found.is_empty() {
-                all.push((outcome.unwrap_or(false), found));
+                all.push((found.len() == steps.len(), found));
             }
         }
-        all
+        if skip {
+            // Of all matches in the order of their ends, then of their beginnings, each that begins behind the last one
+            // taken; and what had run out of time before a match behind its beginning ended.
+            let mut matches: Vec<_> =
+                all.iter().filter(|(complete, _)| *complete).map(|(_, found)| found.clone()).collect();
+            matches.sort_by_key(|found| (found[steps.len() - 1], found[0]));
+            let mut ends: Vec<usize> = vec![];
+            matches.retain(|found| {
+                let free = ends.last().is_none_or(|last| found[0] > *last);
+                ends.extend(free.then_some(found[steps.len() - 1]));
+                free
+            });
+            all.retain(|(complete, found)| match complete {
+                true => matches.contains(found),
+                false => ends.iter().all(|end| *end < found[0] || events[*end].0 > events[found[0]].0 + within),
+            });
+        }
+        let event = |(complete, found): (bool, Vec<usize>)| (complete, found.iter().map(|at| events[*at]).collect());
+        all.into_iter().map(event).collect()
     }
 
+    /// Epochs of events on both sides of the watermark, some twice; each with the watermark at its end.
     fn events() -> impl Strategy<Value = Vec<(Vec<Event>, Millis)>> {
-        let event = (-40i64..100, 0u8..3, 0u8..4);
+        let event = (-40i64..100, 0u8..3, 0u8..4, 1usize..3);
         prop::collection::vec((prop::collection::vec(event, 0..20), 0i64..100), 1..8).prop_map(|epochs| {
             let (mut watermark, mut number) = (-100, 0);
             let close = |(events, step): (Vec<_>, Millis)| {
                 let mut closed = vec![];
-                for (offset, key, kind) in events {
+                for (offset, key, kind, times) in events {
                     number += 1;
-                    closed.push((watermark + offset, key, kind, number));
+                    closed.extend(vec![(watermark + offset, key, kind, number); times]);
                 }
                 watermark += step;
                 (closed, watermark)
@@ -214,17 +247,18 @@ mod tests {
     }
 
     fn steps() -> impl Strategy<Value = Vec<Plain>> {
-        prop::collection::vec((0u8..4, any::<bool>(), prop::option::of(0u8..4)), 1..4)
+        prop::collection::vec((0u8..4, any::<bool>(), prop::option::of(0u8..4), 1usize..3), 1..4)
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(512))]
         #[test]
         fn matches_are_what_looking_ahead_from_each_beginning_finds(
-            epochs in events(), steps in steps(), within in 0i64..150, workers in 1usize..5, cut in 0usize..8, after in 1usize..5,
+            epochs in events(), steps in steps(), within in 0i64..150, skip: bool,
+            workers in 1usize..5, cut in 0usize..8, after in 1usize..5,
         ) {
             let plain = steps.clone();
-            let make = move || Matcher::<u8, Event>::new(pattern(&plain, within, false));
+            let make = move || Matcher::<u8, Event>::new(pattern(&plain, within, skip));
             let mut harness = Harness::process(workers, |event: &Event| event.1, make);
             let (mut out, mut keys, mut before) = (vec![], BTreeMap::<u8, Vec<Event>>::new(), BEGINNING);
             for (number, (events, watermark)) in epochs.iter().enumerate() {
@@ -249,44 +283,12 @@ mod tests {
             let mut expected = vec![];
             for events in keys.values_mut() {
                 events.sort_by_key(|event| event.0);
-                expected.extend(oracle(&steps, within, events));
+                expected.extend(oracle(&steps, within, skip, events));
             }
             out.sort();
             expected.sort();
             prop_assert_eq!(out, expected);
             prop_assert!(harness.is_empty());
-        }
-
-        #[test]
-        fn no_event_is_in_two_matches_where_they_skip(epochs in events(), steps in steps(), within in 0i64..150) {
-            let run = |skip| {
-                let plain = steps.clone();
-                let make = move || Matcher::<u8, Event>::new(pattern(&plain, within, skip));
-                let mut harness = Harness::process(1, |event: &Event| event.1, make);
-                for (events, watermark) in &epochs {
-                    events.iter().for_each(|event| harness.push(event.0, *event));
-                    harness.watermark(*watermark);
-                }
-                harness.watermark(1_000_000);
-                let complete = harness.out().into_iter().filter(|(complete, _)| *complete);
-                complete.map(|(_, found)| found).collect::<Vec<_>>()
-            };
-            // By the definition: of all matches in the order of their ends, then of their beginnings, each that begins
-            // behind the last one taken.
-            let mut last: BTreeMap<u8, (Millis, u32)> = BTreeMap::new();
-            let mut expected = run(false);
-            let place = |event: Option<&Event>| event.map_or((0, 0), |event| (event.0, event.3));
-            expected.sort_by_key(|found| (found.key, place(found.events.last()), place(found.events.first())));
-            expected.retain(|found| {
-                let free = last.get(&found.key).is_none_or(|last| place(found.events.first()) > *last);
-                if free {
-                    last.insert(found.key, place(found.events.last()));
-                }
-                free
-            });
-            let mut given = run(true);
-            given.sort_by_key(|found| (found.key, place(found.events.last()), place(found.events.first())));
-            prop_assert_eq!(given, expected);
         }
     }
 
@@ -295,7 +297,7 @@ mod tests {
         #[test]
         fn a_job_writes_the_same_bytes_on_any_number_of_workers(
             parts in prop::collection::vec(prop::collection::vec((0i64..3_000, 0u8..20, 0u8..4), 0..200), 1..3),
-            steps in steps(), epoch_records in 1usize..60,
+            steps in steps(), skip: bool, epoch_records in 1usize..60,
         ) {
             let mut first = None;
             for workers in [1, 2, 4] {
@@ -306,7 +308,7 @@ mod tests {
                 execute(Config { epoch_records, ..Config::workers(workers) }, move |job| {
                     let timing = Timing::by(|event: &Event| event.0).disorder(500);
                     let events = job.source("events", input.clone(), timing)?.key_by(|event| event.1);
-                    let (matches, timeouts) = events.matches("pattern", pattern(&steps, 100, false))?;
+                    let (matches, timeouts) = events.matches("pattern", pattern(&steps, 100, skip))?;
                     matches.sink("matches", to_matches.clone())?;
                     timeouts.sink("timeouts", to_timeouts.clone())
                 }).unwrap();
@@ -341,13 +343,87 @@ mod tests {
         assert_eq!((out.len(), out[0].0, out[0].1.start), (1, false, 0));
     }
 
+    /// Counts how often timers fire.
+    struct Counted(Matcher<u8, Event>, Rc<Cell<usize>>);
+
+    impl Process for Counted {
+        type Key = u8;
+        type In = Event;
+        type Out = (bool, Found<u8, Event>);
+        type State = Vec<Partial<Event>>;
+
+        fn process(
+            &self,
+            key: &u8,
+            event: Event,
+            partials: &mut Vec<Partial<Event>>,
+            ctx: &mut Context<'_, Self::Out>,
+        ) -> Result<(), Reject> {
+            self.0.process(key, event, partials, ctx)
+        }
+
+        fn on_timer(
+            &self,
+            key: &u8,
+            partials: &mut Vec<Partial<Event>>,
+            ctx: &mut Context<'_, Self::Out>,
+        ) -> Result<(), Reject> {
+            self.1.set(self.1.get() + 1);
+            self.0.on_timer(key, partials, ctx)
+        }
+    }
+
+    /// Every event ends a match and begins the next: whatever is kept of those that are over would pile up.
     #[test]
-    fn a_pattern_that_ends_with_a_without_is_refused() {
-        let outcome = execute(Config::workers(1), |job| {
-            let events = job.source("events", Events::new(vec![(0, 0, 0, 0)]), Timing::by(|event: &Event| event.0))?;
-            let pattern = Pattern::begin(|_: &Event| true).without(|_| true);
-            events.key_by(|event| event.1).matches("open", pattern)?.0.sink("out", Memory::new())
-        });
-        assert!(outcome.unwrap_err().to_string().contains("pattern `open` ends with a `without`"));
+    fn matches_that_are_over_leave_no_timers() {
+        let fired = Rc::new(Cell::new(0));
+        let counter = Rc::clone(&fired);
+        let make = move || {
+            let pattern = Pattern::begin(|_: &Event| true).then(|_| true).within(1_000_000);
+            Counted(Matcher::new(pattern), Rc::clone(&counter))
+        };
+        let mut harness = Harness::process(1, |event: &Event| event.1, make);
+        for time in 0..1_000 {
+            harness.push(time, (time, 1, 1, time as u32));
+            harness.watermark(time);
+        }
+        harness.restore(1).unwrap();
+        harness.watermark(2_000_000);
+        assert_eq!(harness.out().len(), 1_000);
+        assert_eq!(fired.get(), 1, "the last partial match's timer");
+    }
+
+    #[test]
+    fn no_time_is_up_at_the_end_of_time() {
+        let make = || Matcher::<u8, Event>::new(Pattern::begin(|_: &Event| true).next(|_| true).within(1_000));
+        let mut harness = Harness::process(1, |event: &Event| event.1, make);
+        for time in [Millis::MAX - 5, Millis::MAX] {
+            harness.push(time, (time, 1, 1, 0));
+        }
+        harness.watermark(Millis::MAX);
+        let out: Vec<_> =
+            harness.out().into_iter().map(|(complete, found)| (complete, found.start, found.end)).collect();
+        assert_eq!(out, [(true, Millis::MAX - 5, Millis::MAX)]);
+    }
+
+    #[test]
+    fn a_pattern_that_cannot_match_is_refused() {
+        let refused = |pattern: fn() -> Pattern<Event>| {
+            let outcome = execute(Config::workers(1), move |job| {
+                let timing = Timing::by(|event: &Event| event.0);
+                let events = job.source("events", Events::new(vec![(0, 0, 0, 0)]), timing)?;
+                events.key_by(|event| event.1).matches("carts", pattern())?.0.sink("out", Memory::new())
+            });
+            outcome.unwrap_err().to_string()
+        };
+        fn begin() -> Pattern<Event> {
+            Pattern::begin(|_| true)
+        }
+        let error = refused(|| begin().without(|_| true));
+        assert!(error.contains("pattern `carts` ends with a `without`"), "{error}");
+        let error = refused(|| begin().times(0).then(|_| true));
+        assert!(error.contains("pattern `carts` wants a step 0 times"), "{error}");
+        let error = refused(|| begin().within(-1));
+        assert!(error.contains("pattern `carts` must be complete within -1 ms"), "{error}");
     }
 }
