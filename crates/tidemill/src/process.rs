@@ -172,7 +172,7 @@ impl<P: Process, F: Fn(&P::In) -> P::Key> ProcessKernel<P, F> {
             keys: FxHashMap::default(),
             timers: Timers::default(),
             ttl,
-            expiry: Timers::bucketed(ttl.map_or(1, slack)),
+            expiry: Timers::default(),
         }
     }
 
@@ -255,11 +255,6 @@ impl<P: Process, F: Fn(&P::In) -> P::Key> ProcessKernel<P, F> {
     }
 }
 
-/// By how much longer an idle key's state may stay in memory than its time-to-live. No result shows it.
-fn slack(ttl: Millis) -> Millis {
-    (ttl / 16).max(1)
-}
-
 /// The partition number of what timers emit: after everything that was read.
 const TIMER: u16 = u16::MAX - 2;
 
@@ -303,13 +298,10 @@ impl<P: Process, F: Fn(&P::In) -> P::Key + 'static> Kernel for ProcessKernel<P, 
                 self.timers.set(next, key);
             }
         }
-        if let Some(ttl) = self.ttl {
-            // Whole buckets only, so that each key is looked at once for each time it lived on.
-            for key in self.expiry.due(at.after.saturating_sub(slack(ttl))) {
-                self.expire(&key, at.after, at.before, emit);
-                if let Some(last) = self.last(&key) {
-                    self.expiry.set(last, key);
-                }
+        for key in self.expiry.due(at.after.saturating_sub(1)) {
+            self.expire(&key, at.after, at.before, emit);
+            if let Some(last) = self.last(&key) {
+                self.expiry.set(last, key);
             }
         }
     }
