@@ -52,7 +52,7 @@ pub use record::{Data, DeadLetter, Record, Seq};
 pub use report::Report;
 pub use run::{execute, exit, run};
 pub use runtime::{Metrics, count};
-pub use sink::{Console, Memory, Sink, SinkError, Update};
+pub use sink::{Console, Memory, Sink, SinkError, Start, Update};
 pub use source::{Batch, ReadStatus, Reader, Source, SourceError, Timing};
 pub use state::{State, by_group, from_group};
 pub use stream::{Key, Keyed, Stream};

@@ -18,6 +18,17 @@ pub trait Sink: 'static {
     /// What it takes: [`Record<T>`] from a stream, [`Update<T>`] from a collection.
     type Item;
 
+    /// The job begins, before anything is written: where it begins, and what this sink saved then.
+    fn open(&mut self, _start: &Start) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    /// The rows of a collection that are true at the epoch a job goes on from, which is before any [`Sink::write`]: all were
+    /// committed once. A sink that may have lost or kept something else compares them with what it has.
+    fn restored(&mut self, _epoch: Epoch, _rows: &mut Vec<Self::Item>) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     /// Takes the items of `epoch`. Called only when there are any; `items` may be drained.
     fn write(&mut self, epoch: Epoch, items: &mut Vec<Self::Item>) -> Result<(), SinkError>;
 
@@ -26,10 +37,30 @@ pub trait Sink: 'static {
         Ok(())
     }
 
+    /// What the sink must know to go on after the epoch that was committed last: part of the checkpoint of that epoch, which
+    /// does not exist before this returns.
+    fn save(&mut self) -> Result<Vec<u8>, SinkError> {
+        Ok(Vec::new())
+    }
+
     /// The job has ended; nothing more will come.
     fn close(&mut self) -> Result<(), SinkError> {
         Ok(())
     }
+}
+
+/// Where a job begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// Names all runs that continue each other, from the first, which restored nothing.
+    pub lineage: String,
+    /// The epoch of the checkpoint that was restored, 0 where there was none. What comes is of later epochs.
+    pub epoch: Epoch,
+    /// Whether the epochs that an earlier run formed after that one are formed again exactly as they were, so that what was
+    /// committed of them can be skipped.
+    pub exact: bool,
+    /// What [`Sink::save`] gave at that epoch.
+    pub saved: Option<Vec<u8>>,
 }
 
 /// A change of a collection: `row` is true `diff` times more than before.
