@@ -41,6 +41,19 @@ impl Alignment {
         source.done = done;
     }
 
+    /// What is to be kept of source `index`: its moves, and whether it has ended.
+    pub fn keep(&self, index: usize) -> (Vec<(Epoch, Tide)>, bool) {
+        let source = &self.sources[index];
+        (source.moves.iter().map(|(epoch, tide)| (*epoch, *tide)).collect(), source.done)
+    }
+
+    /// Goes on from what was kept of source `index`.
+    pub fn recall(&mut self, index: usize, moves: Vec<(Epoch, Tide)>, done: bool) {
+        let source = &mut self.sources[index];
+        source.moves.extend(moves);
+        source.done = done;
+    }
+
     /// Everything through `epoch` is known of source `index`.
     pub fn close(&mut self, index: usize, epoch: Epoch) {
         let source = &mut self.sources[index];

@@ -137,7 +137,26 @@ impl<'s, D: differential_dataflow::Data> Collection<'s, D> {
 
     /// The changes, as events: what became true (`diff > 0`) or ceased to be (`diff < 0`), at the
     /// event time that `time` reads off the row. An epoch's retractions come before its additions.
+    /// That a job goes on from a checkpoint is no change: see [`Collection::rows_and_changes`].
     pub fn changes(self, time: impl Fn(&D) -> Millis + 'static) -> Stream<'s, Update<D>>
+    where
+        D: Data,
+    {
+        let began = self.job.runtime().began();
+        self.changes_after(began, time)
+    }
+
+    /// The same for operators that keep the rows themselves, and nothing in a checkpoint: where a job goes on from one, the
+    /// rows that were true come first.
+    pub fn rows_and_changes(self, time: impl Fn(&D) -> Millis + 'static) -> Stream<'s, Update<D>>
+    where
+        D: Data,
+    {
+        self.changes_after(0, time)
+    }
+
+    /// The changes of later epochs than `began`; epoch 0 has none.
+    fn changes_after(self, began: Epoch, time: impl Fn(&D) -> Millis + 'static) -> Stream<'s, Update<D>>
     where
         D: Data,
     {
@@ -162,7 +181,10 @@ impl<'s, D: differential_dataflow::Data> Collection<'s, D> {
                     if frontiers[0].less_equal(entry.key()) {
                         break;
                     }
-                    let (cap, mut rows) = entry.remove();
+                    let (epoch, (cap, mut rows)) = entry.remove_entry();
+                    if epoch <= began {
+                        continue;
+                    }
                     consolidate(&mut rows);
                     output.session(&cap).give_iterator(rows.into_iter().map(|(row, diff)| {
                         let side = if diff < 0 { RETRACTED } else { ADDED };

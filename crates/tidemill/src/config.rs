@@ -1,5 +1,6 @@
 //! The engine's flags, and what they mean to a job.
 
+use crate::checkpoint::{Checkpointing, Restore};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::plan::Drawing;
@@ -35,6 +36,22 @@ pub struct Flags {
     #[arg(long, value_name = "FILE.json")]
     pub report: Option<PathBuf>,
 
+    /// Keep checkpoints in this folder, or at an address such as s3://bucket/path, and go on from the newest one there.
+    #[arg(long, value_name = "DIR")]
+    pub checkpoint_dir: Option<String>,
+
+    /// Milliseconds between checkpoints.
+    #[arg(long, value_name = "MS", default_value_t = 10_000, requires = "checkpoint_dir")]
+    pub checkpoint_interval: u64,
+
+    /// Begin with this checkpoint: `latest` (there must be one), its number, or `none` to begin anew.
+    #[arg(long, value_name = "ID", requires = "checkpoint_dir")]
+    pub restore: Option<Restore>,
+
+    /// An operator, source or sink with this name may be new in the graph, or be gone from it, against the checkpoint.
+    #[arg(long, value_name = "NAME", requires = "checkpoint_dir")]
+    pub allow_state_change: Vec<String>,
+
     /// Print the graph and stop: nothing is read, nothing is written.
     #[arg(long, value_name = "FORMAT")]
     pub explain: Option<Drawing>,
@@ -42,7 +59,17 @@ pub struct Flags {
 
 impl Default for Flags {
     fn default() -> Self {
-        Flags { workers: 1, epoch_ms: None, log: "warn".into(), report: None, explain: None }
+        Flags {
+            workers: 1,
+            epoch_ms: None,
+            log: "warn".into(),
+            report: None,
+            checkpoint_dir: None,
+            checkpoint_interval: 10_000,
+            restore: None,
+            allow_state_change: Vec::new(),
+            explain: None,
+        }
     }
 }
 
@@ -59,6 +86,8 @@ pub struct Config {
     pub clock: Clock,
     /// Where the report goes when the job ends.
     pub report: Option<PathBuf>,
+    /// Whether and where the job keeps checkpoints.
+    pub checkpoints: Option<Checkpointing>,
     /// Instead of running the graph, print it to standard output and end the process, as `--help` does.
     pub explain: Option<Drawing>,
     /// Whether to show progress on a terminal.
@@ -78,6 +107,7 @@ impl Default for Config {
             epoch_records: 4096,
             clock: Clock::System,
             report: None,
+            checkpoints: None,
             explain: None,
             progress: false,
             signals: false,
@@ -98,10 +128,17 @@ impl Config {
             .map_err(|error| Error::Usage(format!("--log {}: {error}; try --log info", flags.log)))?;
         let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
         let _ = log.with_ansi(std::io::stderr().is_terminal()).try_init();
+        let checkpoints = flags.checkpoint_dir.as_ref().map(|address| Checkpointing {
+            interval_ms: flags.checkpoint_interval as Millis,
+            restore: flags.restore.unwrap_or_default(),
+            allow: flags.allow_state_change.clone(),
+            ..Checkpointing::to(address)
+        });
         Ok(Config {
             workers: flags.workers,
             epoch_ms: flags.epoch_ms,
             report: flags.report.clone(),
+            checkpoints,
             explain: flags.explain,
             progress: true,
             signals: true,

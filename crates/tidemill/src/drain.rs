@@ -1,9 +1,10 @@
 //! Runs a sink: one writer for the whole job, an epoch at a time.
 
+use crate::checkpoint::Participant;
 use crate::error::Error;
 use crate::job::Job;
-use crate::runtime::count;
-use crate::sink::{Sink, SinkError};
+use crate::runtime::{Runtime, count};
+use crate::sink::{Sink, SinkError, Start};
 use crate::time::Epoch;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -32,12 +33,22 @@ pub(crate) fn drain<'s, T: ExchangeData, S: Sink<Item = T>>(
     let (_, done) = builder.new_output::<Vec<()>>();
     let probe = runtime.probe.clone();
     let name = name.to_owned();
+    let mut participant = Participant::join(runtime.checkpoints.as_ref());
 
     builder.build(move |capabilities| {
         drop(capabilities);
         let mut open: BTreeMap<Epoch, (Capability<Epoch>, Vec<T>)> = BTreeMap::new();
-        let mut closed = false;
+        let (mut begun, mut closed) = (false, false);
         move |frontiers| {
+            let fail = |error: SinkError| runtime.shared.fail(Error::Sink { sink: name.clone(), reason: error.0 });
+            if !begun {
+                begun = true;
+                if runtime.worker == 0
+                    && let Err(error) = sink.open(&start(&runtime, &name))
+                {
+                    fail(error);
+                }
+            }
             input.for_each_stamp(|cap, batches| {
                 let Some(cap) = cap.retain_least(0) else { return };
                 let slot = open.entry(*cap.time()).or_insert_with(|| (cap, Vec::new()));
@@ -45,23 +56,35 @@ pub(crate) fn drain<'s, T: ExchangeData, S: Sink<Item = T>>(
                     if slot.1.is_empty() { std::mem::swap(&mut slot.1, batch) } else { slot.1.append(batch) }
                 }
             });
-            let failed = |error: SinkError| {
-                runtime.shared.fail(Error::Sink { sink: name.clone(), reason: error.0 });
-            };
-            while let Some(entry) = open.first_entry() {
-                if frontiers[0].less_equal(entry.key()) {
-                    break;
+            loop {
+                let first = open.first_key_value().map_or(Epoch::MAX, |(epoch, _)| *epoch);
+                if let Some(participant) = &mut participant
+                    && participant.due().is_some_and(|due| due < first && !frontiers[0].less_equal(&due))
+                {
+                    participant.write(|written| {
+                        if runtime.worker == 0 && !runtime.shared.failed() {
+                            match sink.save() {
+                                Ok(state) => written.facts.sinks.push((name.clone(), state)),
+                                Err(error) => fail(error),
+                            }
+                        }
+                    });
                 }
+                let Some(entry) = open.first_entry().filter(|entry| !frontiers[0].less_equal(entry.key())) else {
+                    break;
+                };
                 let (epoch, (_cap, mut items)) = entry.remove_entry();
                 if runtime.shared.failed() {
                     continue;
                 }
                 order(&mut items);
                 count(&metrics.taken, items.len());
-                let written =
-                    runtime.inside(&metrics, || sink.write(epoch, &mut items).and_then(|()| sink.commit(epoch)));
+                let written = runtime.inside(&metrics, || match epoch > runtime.began() {
+                    true => sink.write(epoch, &mut items).and_then(|()| sink.commit(epoch)),
+                    false => sink.restored(epoch, &mut items),
+                });
                 if let Err(error) = written {
-                    failed(error);
+                    fail(error);
                 }
             }
             if !closed && frontiers[0].is_empty() {
@@ -70,10 +93,21 @@ pub(crate) fn drain<'s, T: ExchangeData, S: Sink<Item = T>>(
                     && !runtime.shared.failed()
                     && let Err(error) = sink.close()
                 {
-                    failed(error);
+                    fail(error);
                 }
             }
         }
     });
     done.probe_with(&probe);
+}
+
+/// Where the job begins, for the sink of this name.
+fn start(runtime: &Runtime, name: &str) -> Start {
+    let archive = runtime.checkpoints.as_ref().map(|checkpoints| &checkpoints.archive);
+    Start {
+        lineage: archive.map_or_else(String::new, |archive| archive.lineage.clone()),
+        epoch: runtime.began(),
+        exact: !runtime.live.get(),
+        saved: runtime.restored().and_then(|restored| restored.sink(name)),
+    }
 }

@@ -47,6 +47,9 @@ pub enum Error {
     /// The engine's flags do not make sense together.
     #[error("{0}")]
     Usage(String),
+    /// A checkpoint could not be written, found or read.
+    #[error("checkpoints: {0}")]
+    Checkpoint(String),
     /// The report could not be written.
     #[error("cannot write the report to {path}: {reason}")]
     Report {
@@ -66,7 +69,7 @@ pub enum Error {
 impl Error {
     /// The process exit code that tells a supervisor what happened: 2 for flags, 65 for a graph
     /// that cannot be built, 66 for a source, 73 for a sink or report, 70 for an operator or a
-    /// panic, 71 for workers that cannot start (the numbers of `sysexits.h`), and 130 for a program that a signal
+    /// panic, 71 for workers that cannot start, 74 for checkpoints (the numbers of `sysexits.h`), and 130 for a program that a signal
     /// interrupted, as shells have it.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -75,6 +78,7 @@ impl Error {
             Error::Source { .. } => 66,
             Error::Operator { .. } | Error::Panic { .. } => 70,
             Error::Start(_) => 71,
+            Error::Checkpoint(_) => 74,
             Error::Interrupted => 130,
             Error::Sink { .. } | Error::Report { .. } => 73,
         }

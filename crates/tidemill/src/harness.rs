@@ -13,8 +13,10 @@ use crate::kernel::{Emit, Kernel, Machine, StateError};
 use crate::maintain::{Maintain, MaintainKernel};
 use crate::process::{Process, ProcessKernel};
 use crate::record::{DeadLetter, Record, Seq};
+use crate::save::{Change, Save, Saved};
 use crate::stream::Key;
 use crate::time::{Epoch, Millis};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// One operator under test, on as many pretended workers as wanted.
@@ -49,6 +51,30 @@ pub struct Harness<N: Kernel> {
     epoch: Epoch,
     watermark: Millis,
     emitted: Emit<N::In, N::Out>,
+    written: Written,
+}
+
+/// What an operator has written down, by group and place.
+#[derive(Default, PartialEq)]
+struct Written {
+    state: BTreeMap<(u8, Vec<u8>), Vec<u8>>,
+    waiting: BTreeMap<(u8, Vec<u8>), Vec<u8>>,
+}
+
+impl Written {
+    fn save<N: Kernel>(&mut self, machine: &mut Machine<N>, all: bool) -> Result<(), StateError> {
+        let (mut state, mut waiting) = (Save::new(all), Save::new(all));
+        machine.save(&mut state, &mut waiting)?;
+        for (written, save) in [(&mut self.state, state), (&mut self.waiting, waiting)] {
+            for Change { group, key, value } in save.entries() {
+                match value {
+                    Some(value) => _ = written.insert((group, key.to_vec()), value.to_vec()),
+                    None => _ = written.remove(&(group, key.to_vec())),
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 impl<N: Kernel> Harness<N> {
@@ -64,6 +90,7 @@ impl<N: Kernel> Harness<N> {
             epoch: 0,
             watermark: crate::time::BEGINNING,
             emitted: Emit::default(),
+            written: Written::default(),
         };
         harness.machines = harness.machines(workers);
         harness
@@ -100,23 +127,40 @@ impl<N: Kernel> Harness<N> {
         }
         for (machine, batch) in self.machines.iter_mut().zip(batches) {
             machine.close(self.epoch, Some(self.watermark), vec![batch], &mut self.emitted);
+            if let Err(error) = self.written.save(machine, false) {
+                panic!("{error}");
+            }
         }
     }
 
-    /// Takes a snapshot, throws the operator away, and makes it again from the snapshot on
-    /// `workers`. A maintained operator says its rows again; they are taken out here and returned.
+    /// Throws the operator away and makes it again on `workers` from what it has written down, epoch by epoch, which must
+    /// be all it has. A maintained operator says its rows again; they are taken out here and returned.
+    ///
+    /// Panics if what it wrote of changes does not make what it writes of everything: a change went unnoticed.
     pub fn restore(&mut self, workers: usize) -> Result<Vec<N::Out>, StateError> {
-        let mut state = Vec::new();
-        for machine in &self.machines {
-            state.extend(machine.snapshot()?);
+        let mut all = Written::default();
+        for machine in &mut self.machines {
+            all.save(machine, true)?;
         }
+        assert!(
+            all == self.written,
+            "changes of state were not written down: use `Keys`, and change it by its methods"
+        );
         let mut machines = self.machines(workers);
         let mut said = Emit::default();
         for machine in &mut machines {
             machine.resume(self.watermark);
         }
-        for (group, bytes) in state {
-            machines[owner_of(group, workers)].restore(self.epoch, &bytes, &mut said)?;
+        for ((group, key), value) in &all.state {
+            machines[owner_of(*group, workers)].load(self.epoch, Saved { key, value }, &mut said)?;
+        }
+        for ((group, _), value) in &all.waiting {
+            machines[owner_of(*group, workers)].load_waiting(*group, value)?;
+        }
+        // What is read back may be written in other bytes: a hash map in another order.
+        self.written = Written::default();
+        for machine in &mut machines {
+            self.written.save(machine, true)?;
         }
         self.machines = machines;
         Ok(said.out)
@@ -124,7 +168,7 @@ impl<N: Kernel> Harness<N> {
 
     /// Whether the operator holds no state of any key.
     pub fn is_empty(&self) -> bool {
-        self.machines.iter().all(|machine| machine.snapshot().is_ok_and(|state| state.is_empty()))
+        self.written == Written::default()
     }
 
     #[cfg(test)]

@@ -1,17 +1,19 @@
 //! Brings a source's records into the graph, epoch by epoch.
 
 use crate::alignment::LAG;
+use crate::checkpoint::{Participant, encode};
 use crate::error::Error;
 use crate::job::Job;
 use crate::kernel::chunk;
 use crate::plan::Node;
-use crate::record::{Record, Seq};
+use crate::record::{Data, Record, Seq};
 use crate::runtime::{Metrics, Runtime, count};
 use crate::source::{Batch, ReadStatus, Reader, Source, SourceError, Timing};
 use crate::stream::Stream;
 use crate::ticker::Tick;
 use crate::tide::{Mark, MarkState, tide};
 use crate::time::{BEGINNING, END, Epoch, Millis};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -24,7 +26,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 /// One epoch's tick, with the capabilities for records, marks and dead letters.
 struct Waiting {
     epoch: Epoch,
-    wall: Millis,
+    tick: Tick,
     caps: [Capability<Epoch>; 3],
 }
 
@@ -46,10 +48,28 @@ where
     let ids = job.take_partitions(name, partitions)?;
     let runtime = job.runtime();
     job.note_source(source.bounded());
+    let restored = runtime.restored();
+    if let Some(before) =
+        restored.map(|restored| restored.partitions(name)).filter(|before| ![0, partitions].contains(before))
+    {
+        return Err(failed(SourceError::new(format!(
+            "it has {partitions} partitions now, and had {before} when the checkpoint was made: give it the same ones, or \
+             begin anew with `--restore none`"
+        ))));
+    }
+    let mut participant = Participant::join(runtime.checkpoints.as_ref());
     let mut mine = Vec::new();
     for (index, &id) in ids.iter().enumerate() {
         if index % runtime.peers == runtime.worker {
-            mine.push(Partition::new(id, source.open(index, 0).map_err(failed)?));
+            let position: Option<Position<S::Item>> =
+                restored.map(|restored| restored.position(name, index)).transpose()?.flatten();
+            let offset = position.as_ref().map_or(0, |position| position.offset);
+            let reader = source.open(index, offset).map_err(failed)?;
+            let mut partition = Partition::new(index, id, reader);
+            if let Some(position) = position {
+                partition.recall(position);
+            }
+            mine.push(partition);
         }
     }
     if runtime.worker == 0 {
@@ -81,15 +101,14 @@ where
                 let retained = (cap.retain_least(0), cap.retain_least(1), cap.retain_least(2));
                 if let (Some(a), Some(b), Some(c)) = retained {
                     for tick in batches.flat_map(|batch| batch.drain(..)) {
-                        let Tick { wall } = tick;
-                        waiting.push_back(Waiting { epoch: *a.time(), wall, caps: [a.clone(), b.clone(), c.clone()] });
+                        waiting.push_back(Waiting { epoch: *a.time(), tick, caps: [a.clone(), b.clone(), c.clone()] });
                     }
                 }
             });
             let (mut records_out, mut marks_out, mut dead_out) =
                 (records_out.activate(), marks_out.activate(), dead_out.activate());
             while waiting.front().is_some_and(|w| reading.runtime.alignment.borrow().ready(w.epoch)) {
-                let Some(Waiting { epoch, wall, caps }) = waiting.pop_front() else { break };
+                let Some(Waiting { epoch, tick, caps }) = waiting.pop_front() else { break };
                 if reading.runtime.shared.failed() {
                     continue;
                 }
@@ -99,7 +118,7 @@ where
                 let (now, bound) = reading.runtime.alignment.borrow().bound(epoch, reading.timing.ahead);
                 for at in 0..reading.partitions.len() {
                     let taken = at_work.inside(&counted, || {
-                        reading.take(at, epoch, wall, now, bound, |mut chunk| records.give_container(&mut chunk))
+                        reading.take(at, epoch, tick.wall, now, bound, |mut chunk| records.give_container(&mut chunk))
                     });
                     match taken {
                         Ok(mark) => {
@@ -116,12 +135,16 @@ where
                             .fail(Error::Source { source_name: reading.name.clone(), reason: error.0 }),
                     }
                 }
+                if let Some(participant) = participant.as_mut().filter(|_| tick.checkpoint.is_some()) {
+                    participant.announce(epoch);
+                    participant.write(|written| written.facts.sources.extend(reading.positions()));
+                }
             }
             reading.metrics.holding.set(waiting.front().map(|waiting| waiting.epoch));
         }
     });
     job.add_dead_letters(dead);
-    let tides = tide(marks, ids, holds, index, name, runtime);
+    let tides = tide(marks, ids, holds, index, name, runtime)?;
     let node = job.note(Node::new("source", Some(name), &[]));
     if !holds {
         job.note_control(node);
@@ -129,7 +152,25 @@ where
     Ok(Stream::new(records, tides, job.clone(), node))
 }
 
+/// Where a partition is.
+#[derive(Serialize, Deserialize)]
+struct Position<T> {
+    /// Where the reader goes on.
+    offset: u64,
+    /// What was read before that, and not yet given.
+    items: Vec<T>,
+    done: bool,
+    number: u64,
+    high: Millis,
+    promised: Millis,
+    told: Option<(Millis, MarkState)>,
+    past: VecDeque<(Epoch, Millis)>,
+}
+
 struct Partition<R: Reader> {
+    /// Which of the source's partitions it is.
+    index: usize,
+    /// And of the job's.
     id: u16,
     reader: R,
     status: ReadStatus,
@@ -149,8 +190,9 @@ struct Partition<R: Reader> {
 }
 
 impl<R: Reader> Partition<R> {
-    fn new(id: u16, reader: R) -> Self {
+    fn new(index: usize, id: u16, reader: R) -> Self {
         Partition {
+            index,
             id,
             reader,
             status: ReadStatus::Ready,
@@ -163,6 +205,30 @@ impl<R: Reader> Partition<R> {
             past: VecDeque::new(),
             progress: 0,
         }
+    }
+
+    fn position(&self) -> Position<R::Item>
+    where
+        R::Item: Clone,
+    {
+        Position {
+            offset: self.reader.offset(),
+            items: self.batch.items.clone(),
+            done: self.status == ReadStatus::Done,
+            number: self.number,
+            high: self.high,
+            promised: self.promised,
+            told: self.told,
+            past: self.past.clone(),
+        }
+    }
+
+    fn recall(&mut self, position: Position<R::Item>) {
+        let Position { items, done, number, high, promised, told, past, .. } = position;
+        self.status = if done { ReadStatus::Done } else { ReadStatus::Ready };
+        self.batch.items = items;
+        (self.number, self.high, self.promised, self.told, self.past) = (number, high, promised, told, past);
+        self.progress = self.reader.progress();
     }
 
     /// Reads until `limit` items are there, good and bad ones, or there are no more for now.
@@ -195,7 +261,15 @@ struct Reading<R: Reader, F> {
     runtime: Rc<Runtime>,
 }
 
-impl<R: Reader, F: Fn(&R::Item) -> Millis> Reading<R, F> {
+impl<R: Reader<Item: Data>, F: Fn(&R::Item) -> Millis> Reading<R, F> {
+    /// What a checkpoint must have of each partition.
+    fn positions(&self) -> impl Iterator<Item = (String, u32, Vec<u8>, u64)> {
+        self.partitions.iter().map(|partition| {
+            let position = partition.position();
+            (self.name.clone(), partition.index as u32, encode(&position), position.offset)
+        })
+    }
+
     /// Gives one partition's records of one epoch; returns its mark if that changed.
     fn take(
         &mut self,

@@ -1,5 +1,6 @@
 //! The graph under construction.
 
+use crate::checkpoint::coordinate::coordinate;
 use crate::clock::Clock;
 use crate::drain::drain;
 use crate::error::{Error, Result};
@@ -49,6 +50,7 @@ type OnDead<'s> = Box<dyn FnOnce(Stream<'s, DeadLetter>) -> Result<()> + 's>;
 impl<'s> Job<'s> {
     pub(crate) fn new(scope: Scope<'s, Epoch>, runtime: Rc<Runtime>) -> Self {
         let ticks = ticker(scope, &runtime);
+        coordinate(ticks.clone(), &runtime);
         Job(Rc::new(Building {
             scope,
             ticks,
@@ -241,6 +243,7 @@ impl<'s> Job<'s> {
 
     /// Connects what had to wait until the whole graph was known.
     pub(crate) fn finish(&self) -> Result<()> {
+        self.check_state()?;
         let config = &self.0.runtime.config;
         self.0.runtime.live.set(config.epoch_ms.is_some() || !self.0.bounded.get());
         let Some(handle) = self.0.on_dead.borrow_mut().take() else {
@@ -252,6 +255,56 @@ impl<'s> Job<'s> {
         handle(Stream::new(letters, nothing, self.clone(), node))?;
         // Operators that handle dead letters may refuse some of them in turn.
         self.log_dead_letters("(dead letters of dead letters)")
+    }
+
+    /// Compares what the checkpoint that the job begins with has with what the graph has: what has state in one must have
+    /// it in the other, unless the user says otherwise.
+    fn check_state(&self) -> Result<()> {
+        let runtime = &self.0.runtime;
+        let (Some(restored), Some(checkpoints)) = (runtime.restored(), &runtime.checkpoints) else { return Ok(()) };
+        let allowed = |name: &String| checkpoints.archive.settings.allow.contains(name);
+        let (plan, manifest) = (runtime.plan.borrow(), &restored.manifest);
+        let named = |kind: &str| -> HashSet<String> {
+            let of_kind = plan
+                .nodes()
+                .iter()
+                .filter(|node| if kind.is_empty() { node.state.is_some() } else { node.kind == kind });
+            of_kind.filter_map(|node| node.name.clone()).collect()
+        };
+        let operators = (named(""), manifest.operators.iter().map(|at| at.name.clone()).collect());
+        let sources = (named("source"), manifest.sources.iter().map(|at| at.name.clone()).collect());
+        let sinks = (
+            named("sink"),
+            manifest.sinks.iter().map(|at| at.name.clone()).filter(|name| !name.starts_with('(')).collect(),
+        );
+        for (kind, (here, there)) in [("operator", operators), ("source", sources), ("sink", sinks)] {
+            let there: HashSet<String> = there;
+            if let Some(name) = here.symmetric_difference(&there).filter(|name| !allowed(name)).min() {
+                let (has, lacks) = if here.contains(name) { ("graph", "checkpoint") } else { ("checkpoint", "graph") };
+                return Err(Error::Checkpoint(format!(
+                    "the {has} has {kind} `{name}`, the {lacks} of checkpoint {} does not: if that is meant, say \
+                     `--allow-state-change '{name}'`",
+                    manifest.id
+                )));
+            }
+        }
+        for node in plan.nodes() {
+            let (Some(name), Some(state)) = (&node.name, &node.state) else { continue };
+            let before = manifest.operators.iter().find(|before| before.name == *name);
+            if let Some(before) =
+                before.filter(|before| (&before.state_type, Some(&before.key_type)) != (state, node.key.as_ref()))
+            {
+                return Err(Error::Checkpoint(format!(
+                    "operator `{name}` keeps `{state}` by `{}`, and kept `{}` by `{}` when checkpoint {} was made: give the \
+                     new one another name and allow both changes by `--allow-state-change`",
+                    node.key.as_deref().unwrap_or_default(),
+                    before.state_type,
+                    before.key_type,
+                    manifest.id
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Has what was refused so far logged and counted.

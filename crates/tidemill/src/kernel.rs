@@ -4,8 +4,11 @@
 //! are known, puts its records into the order the kernel declares, and sends on what it emits.
 //! So a kernel never sees half an epoch, and what it does cannot depend on timing.
 
+use crate::checkpoint::{Participant, Written, encode};
+use crate::error::{Error, Result};
 use crate::record::{Data, DeadLetter, Record};
-use crate::runtime::count;
+use crate::runtime::{Runtime, count};
+use crate::save::{Save, Saved};
 use crate::stream::Stream;
 use crate::tide::Tide;
 use crate::time::{BEGINNING, END, Epoch, Millis};
@@ -89,12 +92,12 @@ pub trait Kernel: 'static {
     /// The epoch's records have all been given: act on the new watermark.
     fn settle(&mut self, at: Closing, emit: &mut Emit<Self::In, Self::Out>);
 
-    /// The state of every key group that has any, encoded.
-    fn snapshot(&self) -> Vec<(u8, Vec<u8>)>;
+    /// Writes down what has changed since the last time, or everything: [`Keys`](crate::Keys) knows which that is.
+    fn save(&mut self, save: &mut Save);
 
-    /// Adds state that [`Kernel::snapshot`] gave. A collection's kernel also says the rows that
-    /// are true again, at epoch `at.epoch`.
-    fn restore(&mut self, at: Closing, state: &[u8], emit: &mut Emit<Self::In, Self::Out>) -> Result<(), StateError>;
+    /// Takes back one of the entries that together are what was written down, in no particular order. A collection's kernel
+    /// also says the entry's rows again, which are true at epoch `at.epoch`.
+    fn load(&mut self, at: Closing, entry: Saved<'_>, emit: &mut Emit<Self::In, Self::Out>) -> Result<(), StateError>;
 }
 
 /// State that cannot be read back.
@@ -116,12 +119,21 @@ pub(crate) struct Machine<K: Kernel> {
     /// Records that wait for the watermark.
     pending: Vec<Record<K::In>>,
     earliest: Millis,
+    /// The groups whose waiting records are written down.
+    waited: Vec<u8>,
     watermark: Millis,
 }
 
 impl<K: Kernel> Machine<K> {
     pub fn new(kernel: K, group: impl Fn(&K::In) -> u8 + 'static) -> Self {
-        Machine { kernel, group: Box::new(group), pending: Vec::new(), earliest: Millis::MAX, watermark: BEGINNING }
+        Machine {
+            kernel,
+            group: Box::new(group),
+            pending: Vec::new(),
+            earliest: Millis::MAX,
+            waited: Vec::new(),
+            watermark: BEGINNING,
+        }
     }
 
     /// Closes an epoch that brought `batches` and ended at watermark `after`, if that moved.
@@ -133,7 +145,7 @@ impl<K: Kernel> Machine<K> {
         emit: &mut Emit<K::In, K::Out>,
     ) {
         let before = self.watermark;
-        let at = Closing { epoch, before, after: after.unwrap_or(before) };
+        let at = Closing { epoch, before, after: after.unwrap_or(before).max(before) };
         self.watermark = at.after;
         match self.kernel.order() {
             Order::Any => {
@@ -173,19 +185,24 @@ impl<K: Kernel> Machine<K> {
         ready
     }
 
-    /// Everything that must survive a restart, by key group.
-    pub fn snapshot(&self) -> Result<Vec<(u8, Vec<u8>)>, StateError> {
-        let mut waiting: BTreeMap<u8, Vec<&Record<K::In>>> = BTreeMap::new();
+    /// Writes down what must survive a restart and has changed since the last time, or everything: the kernel's state, and
+    /// the records that wait.
+    pub fn save(&mut self, state: &mut Save, waiting: &mut Save) -> Result<(), StateError> {
+        self.kernel.save(state);
+        let mut groups: BTreeMap<u8, Vec<&Record<K::In>>> = BTreeMap::new();
         for record in &self.pending {
-            waiting.entry((self.group)(&record.value)).or_default().push(record);
+            groups.entry((self.group)(&record.value)).or_default().push(record);
         }
-        let mut state: BTreeMap<u8, Vec<u8>> = self.kernel.snapshot().into_iter().collect();
-        let groups: std::collections::BTreeSet<u8> = waiting.keys().chain(state.keys()).copied().collect();
-        let encode = |group| {
-            let records = waiting.get(&group).map_or(&[][..], |w| w.as_slice());
-            Ok((group, postcard::to_stdvec(&(records, state.remove(&group)))?))
-        };
-        groups.into_iter().map(encode).collect()
+        for group in &self.waited {
+            if !groups.contains_key(group) {
+                waiting.entry(*group, &(), None::<&()>);
+            }
+        }
+        for (group, records) in &groups {
+            waiting.entry(*group, &(), Some(records));
+        }
+        self.waited = groups.into_keys().collect();
+        state.check().and_then(|()| waiting.check())
     }
 
     /// Goes on from `watermark`.
@@ -193,16 +210,28 @@ impl<K: Kernel> Machine<K> {
         self.watermark = watermark;
     }
 
-    /// Adds one key group's part of a snapshot taken at the end of `epoch`.
-    pub fn restore(&mut self, epoch: Epoch, state: &[u8], emit: &mut Emit<K::In, K::Out>) -> Result<(), StateError> {
+    /// The same, for a checkpoint.
+    fn write(&mut self, name: &str, written: &mut Written) -> Result<(), StateError> {
+        let (mut state, mut records) = (Save::new(false), Save::new(false));
+        self.save(&mut state, &mut records)?;
+        written.facts.extra.push((format!("watermark of {name}"), encode(&self.watermark)));
+        written.state.extend([(name.to_owned(), state), (waiting(name), records)]);
+        Ok(())
+    }
+
+    /// Takes back an entry of the kernel's state as it was at the end of `epoch`.
+    pub fn load(&mut self, epoch: Epoch, entry: Saved<'_>, emit: &mut Emit<K::In, K::Out>) -> Result<(), StateError> {
         let watermark = self.watermark;
-        let (records, kernel): (Vec<Record<K::In>>, Option<Vec<u8>>) = postcard::from_bytes(state)?;
+        self.kernel.load(Closing { epoch, before: watermark, after: watermark }, entry, emit)
+    }
+
+    /// Takes back the records of a group that waited.
+    pub fn load_waiting(&mut self, group: u8, records: &[u8]) -> Result<(), StateError> {
+        let records: Vec<Record<K::In>> = postcard::from_bytes(records)?;
         self.earliest = records.iter().map(|r| r.time).fold(self.earliest, Millis::min);
         self.pending.extend(records);
-        match kernel {
-            Some(kernel) => self.kernel.restore(Closing { epoch, before: watermark, after: watermark }, &kernel, emit),
-            None => Ok(()),
-        }
+        self.waited.push(group);
+        Ok(())
     }
 }
 
@@ -243,9 +272,12 @@ pub(crate) fn operate<'s, K: Kernel>(
     name: &str,
     route: impl Fn(&K::In) -> u64 + 'static,
     mut machine: Machine<K>,
-) -> (StreamVec<'s, Epoch, K::Out>, StreamVec<'s, Epoch, Record<K::In>>) {
+) -> Result<(StreamVec<'s, Epoch, K::Out>, StreamVec<'s, Epoch, Record<K::In>>)> {
     let job = input.job().clone();
     let runtime = Rc::clone(job.runtime());
+    let mut emit = Emit::default();
+    recall(&mut machine, name, &runtime, &mut emit)?;
+    let mut participant = Participant::join(runtime.checkpoints.as_ref());
     let mut builder = OperatorBuilder::new(name.to_owned(), job.scope());
     runtime.name_operator(builder.operator_info().global_id, name);
     let metrics = runtime.metrics(name);
@@ -259,12 +291,17 @@ pub(crate) fn operate<'s, K: Kernel>(
     let mut out = OutputBuilder::<_, CapacityContainerBuilder<Vec<K::Out>>>::from(out);
     let mut late = OutputBuilder::<_, CapacityContainerBuilder<Vec<Record<K::In>>>>::from(late);
     let mut dead = OutputBuilder::<_, CapacityContainerBuilder<Vec<Record<DeadLetter>>>>::from(dead);
+    let name = name.to_owned();
 
-    builder.build(move |capabilities| {
-        drop(capabilities);
+    builder.build(move |mut capabilities| {
+        capabilities.truncate(1);
         let mut open: BTreeMap<Epoch, Open<K::In>> = BTreeMap::new();
-        let mut emit = Emit::default();
         move |frontiers| {
+            // What was true when the job began is said before anything else.
+            if let Some(mut cap) = capabilities.pop() {
+                cap.downgrade(&runtime.began());
+                give(&mut out, &cap, &mut emit.out);
+            }
             data.for_each_stamp(|cap, batches| {
                 if let Some(slot) = Open::at(&mut open, &cap) {
                     slot.batches.extend(batches.map(std::mem::take));
@@ -276,10 +313,19 @@ pub(crate) fn operate<'s, K: Kernel>(
                     slot.watermark = slot.watermark.max(watermark);
                 }
             });
-            while let Some(entry) = open.first_entry() {
-                if frontiers.iter().any(|frontier| frontier.less_equal(entry.key())) {
-                    break;
+            let passed = |epoch: &Epoch| !frontiers.iter().any(|frontier| frontier.less_equal(epoch));
+            loop {
+                let first = open.first_key_value().map_or(Epoch::MAX, |(epoch, _)| *epoch);
+                if let Some(participant) = &mut participant
+                    && participant.due().is_some_and(|due| due < first && passed(&due))
+                {
+                    participant.write(|written| {
+                        if let Err(error) = machine.write(&name, written) {
+                            runtime.shared.fail(Error::Operator { operator: name.clone(), reason: error.to_string() });
+                        }
+                    });
                 }
+                let Some(entry) = open.first_entry().filter(|entry| passed(entry.key())) else { break };
                 let (epoch, Open { caps, batches, watermark }) = entry.remove_entry();
                 count(&metrics.taken, batches.iter().map(Vec::len).sum());
                 runtime.inside(&metrics, || machine.close(epoch, watermark, batches, &mut emit));
@@ -293,7 +339,30 @@ pub(crate) fn operate<'s, K: Kernel>(
         }
     });
     job.add_dead_letters(deads);
-    (results.probe_with(&probe), lates)
+    Ok((results.probe_with(&probe), lates))
+}
+
+/// Gives a machine back what a checkpoint has of it.
+fn recall<K: Kernel>(
+    machine: &mut Machine<K>,
+    name: &str,
+    runtime: &Runtime,
+    emit: &mut Emit<K::In, K::Out>,
+) -> Result<()> {
+    let Some(restored) = runtime.restored() else { return Ok(()) };
+    let Some(watermark) = restored.extra("watermark", name)? else { return Ok(()) };
+    let failed = |error: StateError| Error::Operator { operator: name.to_owned(), reason: error.to_string() };
+    machine.resume(watermark);
+    let owner = (runtime.worker, runtime.peers);
+    restored.entries(name, owner, |_, key, value| {
+        machine.load(restored.epoch(), Saved { key, value }, emit).map_err(failed)
+    })?;
+    restored.entries(&waiting(name), owner, |group, _, value| machine.load_waiting(group, value).map_err(failed))
+}
+
+/// The name under which an operator's waiting records are kept.
+fn waiting(name: &str) -> String {
+    format!("{name} (waiting)")
 }
 
 /// How many items make a container: few enough to stay in a core's cache and below the size from

@@ -3,6 +3,7 @@
 #![deny(missing_docs)]
 
 mod alignment;
+mod checkpoint;
 mod clock;
 mod collection;
 mod config;
@@ -17,6 +18,7 @@ mod idle;
 mod ingest;
 mod job;
 mod kernel;
+mod keys;
 mod maintain;
 mod plan;
 mod process;
@@ -25,6 +27,7 @@ mod record;
 pub mod report;
 mod run;
 mod runtime;
+mod save;
 mod signals;
 mod sink;
 mod source;
@@ -35,7 +38,9 @@ mod tide;
 pub mod time;
 mod timers;
 mod watch;
+mod windowed;
 
+pub use checkpoint::{Checkpointing, Restore};
 pub use clock::{Clock, ManualClock};
 pub use collection::Collection;
 pub use config::{Config, Flags};
@@ -45,6 +50,7 @@ pub use explain_time::{Holder, TimeExplainer, TimeReport};
 pub use idle::{Touched, UntilIdle};
 pub use job::{Job, Stopper};
 pub use kernel::{Closing, Emit, Kernel, Order, StateError};
+pub use keys::Keys;
 pub use maintain::Maintain;
 pub use plan::{Drawing, Node, Plan, type_name};
 pub use process::{Context, Process};
@@ -52,13 +58,15 @@ pub use record::{Data, DeadLetter, Record, Seq};
 pub use report::Report;
 pub use run::{execute, exit, run};
 pub use runtime::{Metrics, count};
+pub use save::{Change, Save, Saved};
 pub use sink::{Console, Memory, Sink, SinkError, Start, Update};
 pub use source::{Batch, ReadStatus, Reader, Source, SourceError, Timing};
-pub use state::{State, by_group, from_group};
+pub use state::State;
 pub use stream::{Key, Keyed, Stream};
 pub use tide::Tide;
 pub use time::{Epoch, Millis};
 pub use timers::Timers;
+pub use windowed::Windowed;
 
 pub use differential_dataflow;
 pub use timely;

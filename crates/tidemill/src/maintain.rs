@@ -2,9 +2,11 @@
 
 use crate::idle::UntilIdle;
 use crate::kernel::{Closing, Emit, Kernel, Order, StateError};
+use crate::keys::Keys;
 use crate::plan::type_name;
 use crate::record::{Data, Record};
-use crate::state::{State, by_group, from_group};
+use crate::save::{Save, Saved};
+use crate::state::State;
 use crate::stream::Key;
 use crate::time::{Epoch, Millis};
 use crate::timers::Timers;
@@ -60,7 +62,7 @@ pub trait Maintain: 'static {
 pub struct MaintainKernel<M: Maintain, F> {
     maintain: M,
     key: F,
-    keys: FxHashMap<M::Key, M::State>,
+    keys: Keys<M::Key, M::State>,
     expiry: Timers<M::Key>,
     epoch: FxHashMap<M::Key, Vec<Record<M::In>>>,
     rows: Vec<M::Row>,
@@ -70,7 +72,7 @@ type Rows<M> = (<M as Maintain>::Row, Epoch, isize);
 
 impl<M: Maintain, F: Fn(&M::In) -> M::Key> MaintainKernel<M, F> {
     pub fn new(key: F, maintain: M) -> Self {
-        let (keys, epoch) = (FxHashMap::default(), FxHashMap::default());
+        let (keys, epoch) = (Keys::new(), FxHashMap::default());
         MaintainKernel { maintain, key, keys, expiry: Timers::default(), epoch, rows: Vec::new() }
     }
 
@@ -109,7 +111,7 @@ impl<M: Maintain, F: Fn(&M::In) -> M::Key + 'static> Kernel for MaintainKernel<M
         let mut changes = Vec::new();
         for (key, mut events) in std::mem::take(&mut self.epoch) {
             self.say(&key, -1, &mut changes);
-            let state = self.keys.entry(key.clone()).or_default();
+            let state = self.keys.get_or_default(key.clone());
             self.maintain.update(&key, state, &mut events);
             if let Some(expires) = self.maintain.expires(&key, state) {
                 self.expiry.set(expires, key.clone());
@@ -133,19 +135,17 @@ impl<M: Maintain, F: Fn(&M::In) -> M::Key + 'static> Kernel for MaintainKernel<M
         emit.out.extend(changes.into_iter().map(|(row, diff)| (row, at.epoch, diff)));
     }
 
-    fn snapshot(&self) -> Vec<(u8, Vec<u8>)> {
-        by_group(&self.keys)
+    fn save(&mut self, save: &mut Save) {
+        self.keys.save(save);
     }
 
-    fn restore(&mut self, at: Closing, state: &[u8], emit: &mut Emit<M::In, Rows<M>>) -> Result<(), StateError> {
-        let mut changes = Vec::new();
-        for (key, state) in from_group::<M::Key, M::State>(state)? {
-            if let Some(expires) = self.maintain.expires(&key, &state) {
-                self.expiry.set(expires, key.clone());
-            }
-            self.keys.insert(key.clone(), state);
-            self.say(&key, 1, &mut changes);
+    fn load(&mut self, at: Closing, entry: Saved<'_>, emit: &mut Emit<M::In, Rows<M>>) -> Result<(), StateError> {
+        let (key, state) = self.keys.load(entry)?;
+        if let Some(expires) = self.maintain.expires(&key, state) {
+            self.expiry.set(expires, key.clone());
         }
+        let mut changes = Vec::new();
+        self.say(&key, 1, &mut changes);
         emit.out.extend(changes.into_iter().map(|(row, diff)| (row, at.epoch, diff)));
         Ok(())
     }

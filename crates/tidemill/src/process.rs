@@ -3,16 +3,16 @@
 use crate::error::Reject;
 use crate::hash::stable_hash;
 use crate::kernel::{Closing, Emit, Kernel, Order, StateError};
+use crate::keys::Keys;
 use crate::plan::type_name;
 use crate::record::{Data, DeadLetter, Record, Seq};
-use crate::state::{State, by_group, from_group};
+use crate::save::{Save, Saved};
+use crate::state::State;
 use crate::stream::Key;
 use crate::time::Millis;
 use crate::timers::Timers;
-use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::collections::hash_map::Entry;
 
 /// An operator with state and timers per key, written for one key at a time.
 ///
@@ -155,7 +155,7 @@ pub struct ProcessKernel<P: Process, F> {
     name: String,
     process: P,
     key: F,
-    keys: FxHashMap<P::Key, Kept<P::State>>,
+    keys: Keys<P::Key, Kept<P::State>>,
     timers: Timers<P::Key>,
     /// After how long an idle key is dropped, and when to look at which.
     ttl: Option<Millis>,
@@ -169,7 +169,7 @@ impl<P: Process, F: Fn(&P::In) -> P::Key> ProcessKernel<P, F> {
             name: name.to_owned(),
             process,
             key,
-            keys: FxHashMap::default(),
+            keys: Keys::new(),
             timers: Timers::default(),
             ttl,
             expiry: Timers::default(),
@@ -213,10 +213,11 @@ impl<P: Process, F: Fn(&P::In) -> P::Key> ProcessKernel<P, F> {
         emit: &mut Emit<P::In, Record<P::Out>>,
         call: impl FnOnce(&P, &mut P::State, &mut Context<'_, P::Out>) -> Result<(), Reject>,
     ) -> Result<(), Reject> {
-        let (kept, new) = match self.keys.entry(key.clone()) {
-            Entry::Occupied(kept) => (kept.into_mut(), false),
-            Entry::Vacant(kept) => (kept.insert(Kept::default()), true),
-        };
+        let mut new = false;
+        let kept = self.keys.get_or_insert_with(key.clone(), |_| {
+            new = true;
+            Kept::default()
+        });
         let before = P::UNDO.then(|| kept.clone());
         let next = kept.timers.first().copied();
         let first = emit.out.len();
@@ -306,20 +307,17 @@ impl<P: Process, F: Fn(&P::In) -> P::Key + 'static> Kernel for ProcessKernel<P, 
         }
     }
 
-    fn snapshot(&self) -> Vec<(u8, Vec<u8>)> {
-        by_group(&self.keys)
+    fn save(&mut self, save: &mut Save) {
+        self.keys.save(save);
     }
 
-    fn restore(&mut self, _: Closing, state: &[u8], _: &mut Emit<P::In, Self::Out>) -> Result<(), StateError> {
-        for (key, kept) in from_group::<P::Key, Kept<P::State>>(state)? {
-            if let Some(&at) = kept.timers.first() {
-                self.timers.set(at, key.clone());
-            }
-            let touched = kept.touched;
-            self.keys.insert(key.clone(), kept);
-            if let (Some(_), Some(last)) = (touched, self.last(&key)) {
-                self.expiry.set(last, key);
-            }
+    fn load(&mut self, _: Closing, entry: Saved<'_>, _: &mut Emit<P::In, Self::Out>) -> Result<(), StateError> {
+        let (key, kept) = self.keys.load(entry)?;
+        if let Some(&at) = kept.timers.first() {
+            self.timers.set(at, key.clone());
+        }
+        if let (Some(_), Some(last)) = (kept.touched, self.last(&key)) {
+            self.expiry.set(last, key);
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Runs a graph: workers, progress, signals, panics, and the end.
 
+use crate::checkpoint::Archive;
 use crate::config::{Config, Flags};
 use crate::error::{Error, Result};
 use crate::explain_time::{self, Chronicle, TimeExplainer, Watchdog};
@@ -77,7 +78,11 @@ where
 {
     config.check()?;
     catch_panics();
-    let shared = Arc::new(Shared::new(config.workers));
+    let archive = match &config.checkpoints {
+        Some(settings) if config.explain.is_none() => Some(Archive::open(settings.clone())?),
+        _ => None,
+    };
+    let shared = Arc::new(Shared::new(config.workers, archive));
     let signals = if config.signals { Some(Signals::to(&shared.stop)?) } else { None };
     if let Some(path) = &config.report {
         Report::check(path)?;

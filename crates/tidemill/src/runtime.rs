@@ -1,12 +1,13 @@
 //! What the operators of one worker share while a job runs, and what all workers share.
 
 use crate::alignment::Alignment;
+use crate::checkpoint::{Archive, Checkpoints, Restored};
 use crate::config::Config;
 use crate::error::Error;
 use crate::explain_time::{Inside, SourceTime, Views};
 use crate::plan::Plan;
 use crate::report::{Latency, OperatorReport};
-use crate::time::Epoch;
+use crate::time::{Epoch, Millis};
 use crate::watch::Watch;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -32,14 +33,16 @@ pub(crate) struct Shared {
     pub epochs: AtomicU64,
     pub latency: Mutex<Latency>,
     pub plan: Mutex<Plan>,
+    /// Where checkpoints go, if anywhere.
+    pub archive: Option<Arc<Archive>>,
     pub views: Views,
     /// By worker.
     pub inside: Vec<Inside>,
 }
 
 impl Shared {
-    pub fn new(workers: usize) -> Self {
-        Shared { inside: (0..workers).map(|_| Inside::default()).collect(), ..Shared::default() }
+    pub fn new(workers: usize, archive: Option<Arc<Archive>>) -> Self {
+        Shared { archive, inside: (0..workers).map(|_| Inside::default()).collect(), ..Shared::default() }
     }
 
     /// Stops the job with `error`, unless it is stopping for another reason already.
@@ -74,6 +77,8 @@ pub(crate) struct Runtime {
     pub metrics: RefCell<Vec<Rc<Metrics>>>,
     pub sources: RefCell<Vec<Rc<RefCell<SourceTime>>>>,
     pub plan: RefCell<Plan>,
+    /// Where the job keeps checkpoints, if it does.
+    pub checkpoints: Option<Rc<Checkpoints>>,
     names: RefCell<HashMap<usize, String>>,
     /// The names of what runs user code, by [`Label`].
     labels: RefCell<Vec<String>>,
@@ -118,6 +123,7 @@ pub fn count(cell: &Cell<u64>, n: usize) {
 impl Runtime {
     pub fn new(config: Config, worker: usize, peers: usize, shared: Arc<Shared>) -> Rc<Self> {
         Rc::new(Runtime {
+            checkpoints: shared.archive.clone().map(Checkpoints::new),
             config,
             worker,
             peers,
@@ -133,6 +139,29 @@ impl Runtime {
             labels: RefCell::default(),
             sleepers: RefCell::default(),
         })
+    }
+
+    /// The checkpoint the job began with, if any.
+    pub fn restored(&self) -> Option<&Restored> {
+        self.checkpoints.as_ref()?.archive.restored.as_ref()
+    }
+
+    /// The epoch the job began at, which brings only what was there before: 0, or a checkpoint's.
+    pub fn began(&self) -> Epoch {
+        self.restored().map_or(0, Restored::epoch)
+    }
+
+    /// The wall time of the last epoch of an earlier run.
+    pub fn latest_tick(&self) -> Millis {
+        let kept = self.restored().map(|restored| restored.extra("wall time", "(ticker)"));
+        match kept {
+            Some(Ok(Some(wall))) => wall,
+            Some(Err(error)) => {
+                self.shared.fail(error);
+                Millis::MIN
+            }
+            _ => Millis::MIN,
+        }
     }
 
     /// Remembers which timely operator a name of the graph stands for, for messages.

@@ -405,7 +405,7 @@ where
         let (key, route) = (self.key.clone(), self.key);
         let machine = Machine::new(kernel, move |event| group_of(stable_hash(&key(event))));
         let owner = move |event: &T| owner_of(group_of(stable_hash(&route(event))), peers) as u64;
-        let (out, late) = operate(self.stream, name, owner, machine);
+        let (out, late) = operate(self.stream, name, owner, machine)?;
         Ok((out, late, node))
     }
 }

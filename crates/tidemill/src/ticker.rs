@@ -5,6 +5,7 @@
 //! the back-pressure there is: nothing enters the graph between ticks, so a slow operator, model
 //! or sink slows its sources, and no queue grows.
 
+use crate::checkpoint::Checkpoints;
 use crate::config::EPOCH_MS;
 use crate::runtime::Runtime;
 use crate::time::{Epoch, Millis};
@@ -28,6 +29,8 @@ const CALM: u32 = 50;
 pub(crate) struct Tick {
     /// Wall time, in milliseconds since 1970 UTC; never before an earlier epoch's.
     pub wall: Millis,
+    /// The number of the checkpoint at the epoch's end, if there is one.
+    pub checkpoint: Option<u64>,
 }
 
 /// The stream of ticks, one an epoch on every worker.
@@ -43,15 +46,20 @@ pub(crate) fn ticker<'s>(scope: Scope<'s, Epoch>, runtime: &Rc<Runtime>) -> Stre
 
     builder.build(move |mut capabilities| {
         let mut cap = capabilities.pop().filter(|_| runtime.worker == 0);
-        let mut next: Epoch = 1;
-        let mut latest = Millis::MIN;
+        let mut next: Epoch = runtime.began() + 1;
+        if let Some(cap) = &mut cap {
+            cap.downgrade(&next);
+        }
+        let mut latest = runtime.latest_tick();
         let mut pace = Pace::new(&runtime);
+        let mut schedule = Schedule::new(&runtime);
         move |_| {
             let Some(held) = cap.as_mut() else { return };
             loop {
                 let finished = runtime.alignment.borrow().all_done();
                 let stop = runtime.shared.stop.load(Ordering::Relaxed);
-                if finished || stop || runtime.shared.failed() {
+                let failed = runtime.shared.failed();
+                if failed || (finished || stop) && !schedule.owes() {
                     runtime.shared.interrupted.store(stop && !finished, Ordering::SeqCst);
                     cap = None;
                     return;
@@ -68,7 +76,8 @@ pub(crate) fn ticker<'s>(scope: Scope<'s, Epoch>, runtime: &Rc<Runtime>) -> Stre
                 };
                 held.downgrade(&next);
                 latest = latest.max(wall);
-                output.activate().session(held).give(Tick { wall: latest });
+                let checkpoint = schedule.at(latest, finished || stop);
+                output.activate().session(held).give(Tick { wall: latest, checkpoint });
                 runtime.watch.borrow_mut().began(next);
                 runtime.shared.epochs.store(next, Ordering::Relaxed);
                 next += 1;
@@ -115,5 +124,40 @@ impl Pace {
         self.interval = if self.calm > CALM { 10 * self.usual } else { self.usual };
         self.last = now;
         Ok(now)
+    }
+}
+
+/// When there are checkpoints.
+struct Schedule {
+    checkpoints: Option<Rc<Checkpoints>>,
+    /// The number of the next one.
+    next: u64,
+    last: Option<Millis>,
+    /// Whether the one that ends the job was begun.
+    ended: bool,
+}
+
+impl Schedule {
+    fn new(runtime: &Runtime) -> Self {
+        let checkpoints = runtime.checkpoints.clone();
+        let next = checkpoints.as_ref().map_or(0, |checkpoints| checkpoints.archive.next);
+        Schedule { checkpoints, next, last: None, ended: false }
+    }
+
+    /// Whether the job cannot end before it has had another epoch with a checkpoint.
+    fn owes(&self) -> bool {
+        self.checkpoints.is_some() && !self.ended
+    }
+
+    /// The number of the checkpoint at the end of an epoch that begins at `wall`, and is the last or not.
+    fn at(&mut self, wall: Millis, last: bool) -> Option<u64> {
+        let checkpoints = self.checkpoints.as_ref()?;
+        let since = wall - *self.last.get_or_insert(wall);
+        if checkpoints.under_way.get() || !last && since < checkpoints.archive.settings.interval_ms {
+            return None;
+        }
+        checkpoints.under_way.set(true);
+        (self.last, self.ended, self.next) = (Some(wall), last, self.next + 1);
+        Some(self.next - 1)
     }
 }

@@ -3,6 +3,8 @@
 //! Each partition says what it knows (a [`Mark`]) when that changes; every worker hears all marks
 //! and takes the minimum, so all workers hold the same watermark at the end of every epoch.
 
+use crate::checkpoint::{Participant, encode};
+use crate::error::Result;
 use crate::explain_time::SourceTime;
 use crate::runtime::Runtime;
 use crate::time::{BEGINNING, END, Epoch, Millis};
@@ -82,29 +84,46 @@ pub(crate) fn tide<'s>(
     source: usize,
     name: &str,
     runtime: &Rc<Runtime>,
-) -> StreamVec<'s, Epoch, Tide> {
+) -> Result<StreamVec<'s, Epoch, Tide>> {
     let scope = marks.scope();
+    let kept: Option<Kept> = runtime.restored().map(|restored| restored.extra("tide", name)).transpose()?.flatten();
+    let mut participant = Participant::join(runtime.checkpoints.as_ref());
     let mut builder = OperatorBuilder::new(format!("{name}: tide"), scope);
     runtime.name_operator(builder.operator_info().global_id, name);
     let mut input = builder.new_input(marks.broadcast(), Pipeline);
     let (output, tides) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Tide>>>::from(output);
-    let runtime = Rc::clone(runtime);
+    let (runtime, name) = (Rc::clone(runtime), name.to_owned());
     let silent = (BEGINNING, MarkState::Active, runtime.config.clock.now());
     let begins = if holds { Tide::UNKNOWN } else { Tide::at(END) };
-    let time = SourceTime { name: name.to_owned(), tide: begins, partitions: vec![silent; partitions.len()] };
+    let time = SourceTime { name: name.clone(), tide: begins, partitions: vec![silent; partitions.len()] };
     let time = Rc::new(RefCell::new(time));
     runtime.sources.borrow_mut().push(Rc::clone(&time));
 
-    builder.build(move |capabilities| {
-        drop(capabilities);
+    builder.build(move |mut capabilities| {
         let unknown = Mark { partition: 0, watermark: BEGINNING, state: MarkState::Active };
         let mut known: BTreeMap<u16, Mark> = partitions.iter().map(|&p| (p, unknown)).collect();
         let first = partitions.first().copied().unwrap_or(0);
         let mut open: BTreeMap<Epoch, (Capability<Epoch>, Vec<Mark>)> = BTreeMap::new();
         let mut current = Tide::UNKNOWN;
         let mut closed = None;
+        if let Some(kept) = kept {
+            for (at, mark) in kept.marks {
+                time.borrow_mut().partitions[usize::from(at)] =
+                    (mark.watermark, mark.state, runtime.config.clock.now());
+                known.insert(first + at, Mark { partition: first + at, ..mark });
+            }
+            current = kept.current;
+            time.borrow_mut().tide = current;
+            runtime.alignment.borrow_mut().recall(source, kept.moves, kept.done);
+        }
         move |frontiers| {
+            if let Some(mut cap) = capabilities.pop() {
+                cap.downgrade(&runtime.began());
+                if current != Tide::UNKNOWN {
+                    output.activate().session(&cap).give(current);
+                }
+            }
             input.for_each_stamp(|cap, batches| {
                 let Some(cap) = cap.retain_least(0) else { return };
                 let epoch = *cap.time();
@@ -112,11 +131,21 @@ pub(crate) fn tide<'s>(
                 slot.1.extend(batches.flat_map(|batch| batch.drain(..)));
             });
             let frontier = frontiers[0].frontier().first().copied();
+            let passed = |epoch: &Epoch| frontier.is_none_or(|frontier| frontier > *epoch);
             let mut out = output.activate();
-            while let Some(entry) = open.first_entry() {
-                if frontier.is_some_and(|f| f <= *entry.key()) {
-                    break;
+            loop {
+                let next = open.first_key_value().map_or(Epoch::MAX, |(epoch, _)| *epoch);
+                if let Some(participant) = &mut participant
+                    && participant.due().is_some_and(|due| due < next && passed(&due))
+                {
+                    participant.write(|written| {
+                        let (moves, done) = runtime.alignment.borrow().keep(source);
+                        let marks = known.iter().map(|(partition, mark)| (partition - first, *mark)).collect();
+                        let kept = encode(&Kept { marks, current, moves, done });
+                        written.facts.extra.push((format!("tide of {name}"), kept));
+                    });
                 }
+                let Some(entry) = open.first_entry().filter(|entry| passed(entry.key())) else { break };
                 let (epoch, (cap, marks)) = entry.remove_entry();
                 for mark in marks {
                     time.borrow_mut().partitions[usize::from(mark.partition - first)] =
@@ -140,7 +169,17 @@ pub(crate) fn tide<'s>(
             }
         }
     });
-    tides
+    Ok(tides)
+}
+
+/// What a checkpoint has of a source's time.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// Of each partition, by its place in the source.
+    marks: Vec<(u16, Mark)>,
+    current: Tide,
+    moves: Vec<(Epoch, Tide)>,
+    done: bool,
 }
 
 /// The tide of a union: the minimum of both, or of the one that is not idle.

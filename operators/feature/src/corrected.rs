@@ -1,13 +1,11 @@
 //! Sliding windows answered at once and corrected later, as an operator.
 
-use std::collections::hash_map::Entry;
 use std::marker::PhantomData;
 
-use rustc_hash::FxHashMap;
 use tidemill::differential_dataflow::{self, consolidation::consolidate};
 use tidemill::{
-    Closing, Data, DeadLetter, Emit, Epoch, Kernel, Key, Millis, Order, Record, Seq, StateError, Timers, by_group,
-    from_group, type_name,
+    Closing, Data, DeadLetter, Emit, Epoch, Kernel, Key, Keys, Millis, Order, Record, Save, Saved, Seq, StateError,
+    Timers, type_name,
 };
 
 use crate::{Aggregate, Answer, AtOnce, Refused, Windows};
@@ -48,7 +46,7 @@ pub(crate) struct AtOnceKernel<T, K, Q, G, M, const N: usize, const W: usize, X:
     /// The same to a key's past, which goes by the horizon it is told and not by its latest event: an event may be
     /// far ahead of another that is on time.
     unbounded: Windows<W>,
-    keys: FxHashMap<K, AtOnce<Q, N, W, Seq, X>>,
+    keys: Keys<K, AtOnce<Q, N, W, Seq, X>>,
     /// When to look for rows and facts that have had their time.
     expiry: Timers<K>,
     /// The changes of the epoch.
@@ -73,7 +71,7 @@ where
             letter,
             windows,
             unbounded: windows.lateness(u64::MAX),
-            keys: FxHashMap::default(),
+            keys: Keys::new(),
             expiry: Timers::default(),
             changes: Vec::new(),
             events: PhantomData,
@@ -95,18 +93,15 @@ where
         if time < horizon && (asks || fact.is_some() && behind >= self.windows.reach) {
             return Err(Refused::TooLate { behind });
         }
-        let mut entry = match self.keys.entry((self.key)(value)) {
-            Entry::Occupied(entry) => entry,
-            Entry::Vacant(entry) => entry.insert_entry(AtOnce::default()),
-        };
-        let (past, changes) = (entry.get_mut(), &mut self.changes);
+        let key = (self.key)(value);
+        let (past, changes) = (self.keys.get_or_default(key.clone()), &mut self.changes);
         let taken = change(past, &self.unbounded, horizon, at, fact, question, changes);
         match next(past, &self.windows) {
             None => {
-                let (key, _) = entry.remove_entry();
+                self.keys.remove(&key);
                 self.expiry.cancel(&key);
             }
-            Some(next) => self.expiry.set(next, entry.key().clone()),
+            Some(next) => self.expiry.set(next, key),
         }
         taken
     }
@@ -205,18 +200,17 @@ where
         emit.out.extend(changes.map(|(row, diff)| (row, at.epoch, diff)));
     }
 
-    fn snapshot(&self) -> Vec<(u8, Vec<u8>)> {
-        by_group(&self.keys)
+    fn save(&mut self, save: &mut Save) {
+        self.keys.save(save);
     }
 
-    fn restore(&mut self, at: Closing, state: &[u8], emit: &mut Emit<T, Self::Out>) -> Result<(), StateError> {
-        for (key, past) in from_group::<K, AtOnce<Q, N, W, Seq, X>>(state)? {
-            let rows = past.remembered().map(|(id, answer)| (id.clone(), *answer));
-            emit.out.extend(rows.map(|row| (row, at.epoch, 1)));
-            if let Some(next) = next(&past, &self.windows) {
-                self.expiry.set(next, key.clone());
-                self.keys.insert(key, past);
-            }
+    fn load(&mut self, at: Closing, entry: Saved<'_>, emit: &mut Emit<T, Self::Out>) -> Result<(), StateError> {
+        let (key, past) = self.keys.load(entry)?;
+        let rows = past.remembered().map(|(id, answer)| (id.clone(), *answer));
+        emit.out.extend(rows.map(|row| (row, at.epoch, 1)));
+        match next(past, &self.windows) {
+            Some(next) => self.expiry.set(next, key),
+            None => _ = self.keys.remove(&key),
         }
         Ok(())
     }

@@ -2,9 +2,8 @@
 
 use std::marker::PhantomData;
 
-use rustc_hash::FxHashMap;
 use tidemill::{
-    Closing, Data, DeadLetter, Emit, Kernel, Key, Millis, Order, Record, StateError, Timers, by_group, from_group,
+    Closing, Data, DeadLetter, Emit, Kernel, Key, Keys, Millis, Order, Record, Save, Saved, StateError, Timers,
     type_name,
 };
 
@@ -26,7 +25,7 @@ pub(crate) struct FinalsKernel<K, T, G, F, const N: usize, const W: usize, X: Ag
     key: G,
     windows: Windows<W>,
     role: F,
-    keys: FxHashMap<K, Past<N, W, X>>,
+    keys: Keys<K, Past<N, W, X>>,
     /// Each key, once: when to look whether its past has become unreachable.
     expiry: Timers<K>,
     events: PhantomData<fn(T)>,
@@ -40,7 +39,7 @@ impl<K, T, G, F, const N: usize, const W: usize, X: Aggregate<N>> FinalsKernel<K
             // Events are in order here: no fact need wait for a late question.
             windows: windows.lateness(0),
             role,
-            keys: FxHashMap::default(),
+            keys: Keys::new(),
             expiry: Timers::bucketed(MINUTE),
             events: PhantomData,
         }
@@ -59,7 +58,7 @@ where
     #[inline]
     fn past(&mut self, event: &T, time: Millis) -> &mut Past<N, W, X> {
         let key = (self.key)(event);
-        self.keys.entry(key).or_insert_with_key(|key| {
+        self.keys.get_or_insert_with(key, |key| {
             let stays = self.windows.keep();
             self.expiry.set(time.saturating_add_unsigned(stays), key.clone());
             Past::default()
@@ -175,15 +174,13 @@ where
         }
     }
 
-    fn snapshot(&self) -> Vec<(u8, Vec<u8>)> {
-        by_group(&self.keys)
+    fn save(&mut self, save: &mut Save) {
+        self.keys.save(save);
     }
 
-    fn restore(&mut self, at: Closing, state: &[u8], _: &mut Emit<T, Self::Out>) -> Result<(), StateError> {
-        for (key, past) in from_group::<K, Past<N, W, X>>(state)? {
-            self.expiry.set(past.expires(&self.windows).unwrap_or(at.after), key.clone());
-            self.keys.insert(key, past);
-        }
+    fn load(&mut self, at: Closing, entry: Saved<'_>, _: &mut Emit<T, Self::Out>) -> Result<(), StateError> {
+        let (key, past) = self.keys.load(entry)?;
+        self.expiry.set(past.expires(&self.windows).unwrap_or(at.after), key);
         Ok(())
     }
 }

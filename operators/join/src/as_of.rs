@@ -1,13 +1,12 @@
 //! The as-of join: the version that was valid then, of those known by now.
 
 use crate::pair::{Side, both, by_place, refuse};
-use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tidemill::time::{END, show};
 use tidemill::{
-    Closing, Data, Emit, Kernel, Key, Keyed, Millis, Order, Record, Result, Seq, StateError, Stream, Timers, by_group,
-    from_group, type_name,
+    Closing, Data, Emit, Kernel, Key, Keyed, Keys, Millis, Order, Record, Result, Save, Saved, Seq, StateError, Stream,
+    Timers, type_name,
 };
 
 /// What is true of a key from some time on, on a stream by the time at which that became known.
@@ -235,19 +234,19 @@ pub(crate) struct AsOfKernel<K, L, R, F, M, J> {
     moment: M,
     forget_after: Option<Millis>,
     join: J,
-    keys: FxHashMap<K, Known<L, R>>,
+    keys: Keys<K, Known<L, R>>,
     timers: Timers<K>,
 }
 
 impl<K: Key, L, R, F, M, J> AsOfKernel<K, L, R, F, M, J> {
     pub fn new(key: F, moment: M, forget_after: Option<Millis>, join: J) -> Self {
-        AsOfKernel { key, moment, forget_after, join, keys: FxHashMap::default(), timers: Timers::default() }
+        AsOfKernel { key, moment, forget_after, join, keys: Keys::new(), timers: Timers::default() }
     }
 
     /// How many versions it holds.
     #[cfg(test)]
     pub fn versions(&self) -> usize {
-        self.keys.values().map(|known| known.versions.len()).sum()
+        self.keys.iter().map(|(_, known)| known.versions.len()).sum()
     }
 }
 
@@ -287,7 +286,7 @@ where
                 }
                 Side::Left(event) => ((self.moment)(&event, time).max(time), Item::Event(time, event)),
             };
-            let known = self.keys.entry(key.clone()).or_default();
+            let known = self.keys.get_or_default(key.clone());
             known.waiting.get_or_insert_default().add(moment, seq, item);
             self.timers.set(moment, key);
         }
@@ -312,15 +311,13 @@ where
         }
     }
 
-    fn snapshot(&self) -> Vec<(u8, Vec<u8>)> {
-        by_group(&self.keys)
+    fn save(&mut self, save: &mut Save) {
+        self.keys.save(save);
     }
 
-    fn restore(&mut self, at: Closing, state: &[u8], _: &mut Emit<Self::In, Self::Out>) -> Result<(), StateError> {
-        for (key, known) in from_group::<K, Known<L, R>>(state)? {
-            self.keys.insert(key.clone(), known);
-            self.timers.set(at.after, key);
-        }
+    fn load(&mut self, at: Closing, entry: Saved<'_>, _: &mut Emit<Self::In, Self::Out>) -> Result<(), StateError> {
+        let (key, _) = self.keys.load(entry)?;
+        self.timers.set(at.after, key);
         Ok(())
     }
 }

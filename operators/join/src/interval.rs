@@ -1,13 +1,12 @@
 //! The interval join: events whose times are so far apart.
 
 use crate::pair::{Joined, Joining, Outer, Pair, Side, both, by_place, four_joins, refuse};
-use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use tidemill::time::{END, show};
 use tidemill::{
-    Closing, Data, Emit, Kernel, Key, Millis, Order, Record, Result, Seq, StateError, Stream, Timers, by_group,
-    from_group, type_name,
+    Closing, Data, Emit, Kernel, Key, Keys, Millis, Order, Record, Result, Save, Saved, Seq, StateError, Stream,
+    Timers, type_name,
 };
 
 /// An interval join to be: see [`Joining::within`].
@@ -79,13 +78,13 @@ pub(crate) struct IntervalKernel<K, L, R, F, J> {
     to: Millis,
     outer: Outer,
     join: J,
-    keys: FxHashMap<K, Sides<L, R>>,
+    keys: Keys<K, Sides<L, R>>,
     timers: Timers<K>,
 }
 
 impl<K: Key, L, R, F, J> IntervalKernel<K, L, R, F, J> {
     pub fn new(key: F, (from, to): (Millis, Millis), outer: Outer, join: J) -> Self {
-        IntervalKernel { key, from, to, outer, join, keys: FxHashMap::default(), timers: Timers::default() }
+        IntervalKernel { key, from, to, outer, join, keys: Keys::new(), timers: Timers::default() }
     }
 }
 
@@ -98,7 +97,7 @@ where
 {
     /// Lets go of a key's events whose last match would have come before `now`. Returns when to look again.
     fn expire(&mut self, key: &K, now: Millis, out: &mut Vec<Record<U>>) -> Option<Millis> {
-        let mut sides = self.keys.remove(key)?;
+        let sides = self.keys.get_mut(key)?;
         let over = |last: Millis| last < now || now == END;
         let to = self.to;
         while let Some(gone) = sides.left.pop_front_if(|waiting| over(last_match(waiting.time, to))) {
@@ -116,8 +115,8 @@ where
         }
         let left = sides.left.front().map(|waiting| last_match(waiting.time, to));
         let right = sides.right.front().map(|waiting| last_match(waiting.time, back));
-        if left.is_some() || right.is_some() {
-            self.keys.insert(key.clone(), sides);
+        if left.is_none() && right.is_none() {
+            self.keys.remove(key);
         }
         left.into_iter().chain(right).min()
     }
@@ -151,7 +150,7 @@ where
         by_place(records);
         for Record { time, seq, value } in records.drain(..) {
             let key = (self.key)(&value);
-            let sides = self.keys.entry(key.clone()).or_default();
+            let sides = self.keys.get_or_default(key.clone());
             let first = emit.out.len();
             let mut matched = false;
             let mut pair = |left: Option<&L>, right: Option<&R>| {
@@ -194,15 +193,13 @@ where
         }
     }
 
-    fn snapshot(&self) -> Vec<(u8, Vec<u8>)> {
-        by_group(&self.keys)
+    fn save(&mut self, save: &mut Save) {
+        self.keys.save(save);
     }
 
-    fn restore(&mut self, at: Closing, state: &[u8], _: &mut Emit<Self::In, Self::Out>) -> Result<(), StateError> {
-        for (key, sides) in from_group::<K, Sides<L, R>>(state)? {
-            self.keys.insert(key.clone(), sides);
-            self.timers.set(at.after, key);
-        }
+    fn load(&mut self, at: Closing, entry: Saved<'_>, _: &mut Emit<Self::In, Self::Out>) -> Result<(), StateError> {
+        let (key, _) = self.keys.load(entry)?;
+        self.timers.set(at.after, key);
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use crate::pair::Side;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
-use tidemill::{Closing, Data, Emit, Kernel, Key, Order, Record, StateError, Update, type_name};
+use tidemill::{Closing, Data, Emit, Kernel, Key, Order, Record, Save, Saved, StateError, Update, type_name};
 
 /// The rows of one worker's keys, with how often each is there.
 pub(crate) struct LookupKernel<K, L, R, F, J> {
@@ -77,11 +77,9 @@ where
 
     fn settle(&mut self, _: Closing, _: &mut Emit<Self::In, Self::Out>) {}
 
-    fn snapshot(&self) -> Vec<(u8, Vec<u8>)> {
-        Vec::new()
-    }
+    fn save(&mut self, _: &mut Save) {}
 
-    fn restore(&mut self, _: Closing, _: &[u8], _: &mut Emit<Self::In, Self::Out>) -> Result<(), StateError> {
+    fn load(&mut self, _: Closing, _: Saved<'_>, _: &mut Emit<Self::In, Self::Out>) -> Result<(), StateError> {
         Ok(())
     }
 }

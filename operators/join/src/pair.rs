@@ -171,7 +171,7 @@ where
         J: Fn(&L, Option<&R>) -> Option<U> + 'static,
     {
         // In the order of arrival nothing is late, so the time of changes does not matter.
-        let changes = rows.changes(|_| 0).key_by(move |update| key(&update.row));
+        let changes = rows.rows_and_changes(|_| 0).key_by(move |update| key(&update.row));
         let both = both(name, self, changes);
         let kernel = LookupKernel::new(both.key(), join);
         Ok(both.kernel(name, kernel)?.0)

@@ -1,12 +1,12 @@
 //! The window join: events that lie in the same window.
 
 use crate::pair::{Joined, Joining, Outer, Pair, Side, both, by_place, four_joins, refuse};
-use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use tidemill::hash::{group_of, stable_hash};
 use tidemill::time::show;
-use tidemill::{Closing, Data, Emit, Kernel, Key, Millis, Order, Record, Result, Seq, StateError, Stream, type_name};
+use tidemill::{
+    Closing, Data, Emit, Kernel, Key, Keys, Millis, Order, Record, Result, Save, Saved, Seq, StateError, Stream,
+    Windowed, type_name,
+};
 
 /// A join of the events of a window to be: see [`Joining::window`].
 ///
@@ -74,12 +74,12 @@ pub(crate) struct WindowKernel<K, L, R, F, J> {
     outer: Outer,
     join: J,
     /// By the window's start.
-    open: BTreeMap<Millis, FxHashMap<K, Sides<L, R>>>,
+    open: Windowed<K, Sides<L, R>>,
 }
 
 impl<K, L, R, F, J> WindowKernel<K, L, R, F, J> {
     pub fn new(key: F, (width, offset): (Millis, Millis), outer: Outer, join: J) -> Self {
-        WindowKernel { key, width, offset, outer, join, open: BTreeMap::new() }
+        WindowKernel { key, width, offset, outer, join, open: Windowed::new() }
     }
 }
 
@@ -117,8 +117,8 @@ where
                 emit.late.push(record);
                 continue;
             }
-            let keys = self.open.entry(start).or_default();
-            let sides = keys.entry((self.key)(&record.value)).or_default();
+            let keys = self.open.get_or_insert_with(start, Keys::new);
+            let sides = keys.get_or_default((self.key)(&record.value));
             let Record { time, seq, value } = record;
             match value {
                 Side::Left(value) => sides.left.push(Record { time, seq, value }),
@@ -128,12 +128,12 @@ where
     }
 
     fn settle(&mut self, at: Closing, emit: &mut Emit<Self::In, Self::Out>) {
-        while let Some(open) = self.open.first_entry() {
-            let end = open.key().saturating_add(self.width);
+        while let Some(start) = self.open.first() {
+            let end = start.saturating_add(self.width);
             if end > at.after {
                 break;
             }
-            for mut sides in open.remove().into_values() {
+            for (_, mut sides) in self.open.close(start) {
                 // They came in no order.
                 sides.left.sort_by_key(|record| (record.time, record.seq));
                 by_place(&mut sides.left);
@@ -158,21 +158,11 @@ where
         }
     }
 
-    fn snapshot(&self) -> Vec<(u8, Vec<u8>)> {
-        let mut groups: BTreeMap<u8, Vec<(Millis, &K, &Sides<L, R>)>> = BTreeMap::new();
-        for (&start, keys) in &self.open {
-            for (key, sides) in keys {
-                groups.entry(group_of(stable_hash(key))).or_default().push((start, key, sides));
-            }
-        }
-        // Into memory, of types that derive `Serialize`: the encoder has no way to fail.
-        groups.into_iter().map(|(group, open)| (group, postcard::to_stdvec(&open).unwrap_or_default())).collect()
+    fn save(&mut self, save: &mut Save) {
+        self.open.save(save);
     }
 
-    fn restore(&mut self, _: Closing, state: &[u8], _: &mut Emit<Self::In, Self::Out>) -> Result<(), StateError> {
-        for (start, key, sides) in postcard::from_bytes::<Vec<(Millis, K, Sides<L, R>)>>(state)? {
-            self.open.entry(start).or_default().insert(key, sides);
-        }
-        Ok(())
+    fn load(&mut self, _: Closing, entry: Saved<'_>, _: &mut Emit<Self::In, Self::Out>) -> Result<(), StateError> {
+        self.open.load(entry)
     }
 }

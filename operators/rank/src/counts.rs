@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::hash::Hash;
 use std::marker::PhantomData;
-use tidemill::{Closing, Data, Emit, Epoch, Kernel, Key, Order, Record, StateError, by_group, from_group, type_name};
+use tidemill::{Closing, Data, Emit, Epoch, Kernel, Key, Keys, Order, Record, Save, Saved, StateError, type_name};
 
 /// How many events an item had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -77,7 +77,7 @@ pub(crate) struct CountsKernel<K, T, I, F, G> {
     key: F,
     item: G,
     n: usize,
-    keys: FxHashMap<K, Board<I>>,
+    keys: Keys<K, Board<I>>,
     /// The keys whose top has changed in this epoch.
     changed: Vec<K>,
     events: PhantomData<fn(T)>,
@@ -85,7 +85,7 @@ pub(crate) struct CountsKernel<K, T, I, F, G> {
 
 impl<K, T, I, F, G> CountsKernel<K, T, I, F, G> {
     pub fn new(key: F, item: G, n: usize) -> Self {
-        CountsKernel { key, item, n, keys: FxHashMap::default(), changed: Vec::new(), events: PhantomData }
+        CountsKernel { key, item, n, keys: Keys::new(), changed: Vec::new(), events: PhantomData }
     }
 }
 
@@ -118,7 +118,7 @@ where
             let item = (self.item)(&value);
             let first = match self.keys.get_mut(&key) {
                 Some(board) => board.add(item, self.n),
-                None => self.keys.entry(key.clone()).or_default().add(item, self.n),
+                None => self.keys.get_or_default(key.clone()).add(item, self.n),
             };
             if first {
                 self.changed.push(key);
@@ -138,16 +138,14 @@ where
         }
     }
 
-    fn snapshot(&self) -> Vec<(u8, Vec<u8>)> {
-        by_group(&self.keys)
+    fn save(&mut self, save: &mut Save) {
+        self.keys.save(save);
     }
 
-    fn restore(&mut self, at: Closing, state: &[u8], emit: &mut Emit<T, Self::Out>) -> Result<(), StateError> {
-        for (key, board) in from_group::<K, Board<I>>(state)? {
-            let row = |(count, item): &(u64, I)| Counted { key: key.clone(), item: item.clone(), count: *count };
-            emit.out.extend(board.top.iter().map(|place| (row(place), at.epoch, 1)));
-            self.keys.insert(key, board);
-        }
+    fn load(&mut self, at: Closing, entry: Saved<'_>, emit: &mut Emit<T, Self::Out>) -> Result<(), StateError> {
+        let (key, board) = self.keys.load(entry)?;
+        let row = |(count, item): &(u64, I)| Counted { key: key.clone(), item: item.clone(), count: *count };
+        emit.out.extend(board.top.iter().map(|place| (row(place), at.epoch, 1)));
         Ok(())
     }
 }

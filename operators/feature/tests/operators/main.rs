@@ -7,3 +7,12 @@ mod ask;
 mod at_once;
 mod events;
 mod finals;
+
+use tidemill::{Kernel, Save};
+
+/// Whether a kernel holds no state of any key.
+fn is_empty(kernel: &mut impl Kernel) -> bool {
+    let mut save = Save::new(true);
+    kernel.save(&mut save);
+    save.is_empty()
+}

@@ -1,0 +1,218 @@
+//! Checkpoints: what every operator, source and sink keeps, as it was at the end of one epoch.
+//!
+//! The ticker marks an epoch now and then. Whoever has something to keep (a [`Participant`]) writes down what has changed
+//! since the last checkpoint when its own frontier has passed that epoch, between two epochs of its own, so nobody waits
+//! for anybody. When all of a worker's have, a thread makes a part of it; when all workers' parts are safe, worker 0 has
+//! that thread write the manifest, and only then is there a checkpoint. Meanwhile the dataflow goes on.
+
+pub(crate) mod coordinate;
+mod restore;
+mod writer;
+
+pub(crate) use restore::Restored;
+pub(crate) use writer::Writer;
+
+use crate::error::{Error, Result};
+use crate::save::Save;
+use crate::time::{Epoch, Millis};
+use serde::{Deserialize, Serialize};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use tidemill_checkpoint::{Lock, Store};
+use timely::scheduling::Activator;
+
+/// Where checkpoints go, how often, and which one a job begins with.
+#[derive(Clone, Debug)]
+pub struct Checkpointing {
+    /// A folder, or an address such as `s3://bucket/path` where the build has that feature.
+    pub address: String,
+    /// Milliseconds between checkpoints.
+    pub interval_ms: Millis,
+    /// How many checkpoints are kept.
+    pub keep: usize,
+    /// Which checkpoint a job begins with.
+    pub restore: Restore,
+    /// Names of stateful operators, sources and sinks that may be missing in the checkpoint or in the graph.
+    pub allow: Vec<String>,
+}
+
+impl Checkpointing {
+    /// Every ten seconds into this folder, going on from the newest checkpoint there is.
+    pub fn to(address: impl Into<String>) -> Self {
+        Checkpointing {
+            address: address.into(),
+            interval_ms: 10_000,
+            keep: 3,
+            restore: Restore::Newest,
+            allow: Vec::new(),
+        }
+    }
+}
+
+/// Which checkpoint a job begins with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Restore {
+    /// The newest that is whole, or none where there never was any.
+    #[default]
+    Newest,
+    /// The newest that is whole; that there is none is an error.
+    Latest,
+    /// This one.
+    Id(u64),
+    /// None: the job begins anew, beside the checkpoints of another.
+    None,
+}
+
+impl std::str::FromStr for Restore {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "latest" => Ok(Restore::Latest),
+            "none" => Ok(Restore::None),
+            id => id.parse().map(Restore::Id).map_err(|_| "give `latest`, `none` or a checkpoint's number".to_owned()),
+        }
+    }
+}
+
+/// What a process knows of its job's checkpoints.
+pub(crate) struct Archive {
+    pub settings: Checkpointing,
+    pub lineage: String,
+    pub restored: Option<Restored>,
+    pub writer: Writer,
+    /// The number of the first checkpoint to come.
+    pub next: u64,
+    /// One job only writes here.
+    _lock: Lock,
+}
+
+impl Archive {
+    /// Opens the store and finds the checkpoint to begin with.
+    pub fn open(settings: Checkpointing) -> Result<Arc<Self>> {
+        let failed = |error: tidemill_checkpoint::Error| Error::Checkpoint(error.to_string());
+        let store = Store::create(&settings.address).map_err(failed)?;
+        let lock = store.lock().map_err(failed)?;
+        let restored = Restored::find(&store, settings.restore)?;
+        let lineage = restored.as_ref().map_or_else(new_lineage, |restored| restored.manifest.lineage.clone());
+        let next = store.next_id().map_err(failed)?;
+        let before = restored.as_ref().map(|restored| &restored.manifest);
+        let writer = Writer::start(store.clone(), lineage.clone(), settings.keep, before)?;
+        Ok(Arc::new(Archive { settings, lineage, restored, writer, next, _lock: lock }))
+    }
+}
+
+/// Names a job that begins anew: unlike any other's.
+fn new_lineage() -> String {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    format!("{:016x}", RandomState::new().build_hasher().finish())
+}
+
+/// What is kept beside operators' state, of one worker.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Facts {
+    /// Small things by kind and name, which are the same on all workers that say them.
+    pub extra: Vec<(String, Vec<u8>)>,
+    /// Source, partition, position, and the offset for people to see.
+    pub sources: Vec<(String, u32, Vec<u8>, u64)>,
+    pub sinks: Vec<(String, Vec<u8>)>,
+}
+
+/// What one worker has written down for a checkpoint.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    pub state: Vec<(String, Save)>,
+    pub facts: Facts,
+}
+
+/// The checkpoints of one worker.
+pub(crate) struct Checkpoints {
+    pub archive: Arc<Archive>,
+    /// How many write something down at each checkpoint.
+    participants: Cell<usize>,
+    /// The checkpoint under way, or the last.
+    announced: Cell<Epoch>,
+    /// How many have not written down their part of it.
+    missing: Cell<usize>,
+    written: RefCell<Written>,
+    /// Schedules the operator that waits for all to have written.
+    complete: RefCell<Option<Activator>>,
+    /// Whether one is under way, as worker 0 knows.
+    pub under_way: Cell<bool>,
+}
+
+impl Checkpoints {
+    pub fn new(archive: Arc<Archive>) -> Rc<Self> {
+        Rc::new(Checkpoints {
+            archive,
+            participants: Cell::new(0),
+            announced: Cell::new(0),
+            missing: Cell::new(0),
+            written: RefCell::default(),
+            complete: RefCell::default(),
+            under_way: Cell::new(false),
+        })
+    }
+
+    fn announce(&self, epoch: Epoch) {
+        if self.announced.get() < epoch {
+            self.announced.set(epoch);
+            self.missing.set(self.participants.get());
+        }
+    }
+
+    /// What this worker has for the checkpoint of `epoch`, once all have written it down.
+    pub fn take(&self, epoch: Epoch) -> Option<Written> {
+        (self.announced.get() == epoch && self.missing.get() == 0).then(|| self.written.take())
+    }
+
+    pub fn when_complete(&self, activator: Activator) {
+        *self.complete.borrow_mut() = Some(activator);
+    }
+}
+
+/// Somebody who writes something down at each checkpoint.
+pub(crate) struct Participant {
+    checkpoints: Rc<Checkpoints>,
+    last: Epoch,
+}
+
+impl Participant {
+    /// Joins those who do; `None` where there are no checkpoints.
+    pub fn join(checkpoints: Option<&Rc<Checkpoints>>) -> Option<Self> {
+        let checkpoints = Rc::clone(checkpoints?);
+        checkpoints.participants.set(checkpoints.participants.get() + 1);
+        Some(Participant { checkpoints, last: 0 })
+    }
+
+    /// There is a checkpoint at the end of `epoch`: every source says so, before it lets go of the epoch.
+    pub fn announce(&self, epoch: Epoch) {
+        self.checkpoints.announce(epoch);
+    }
+
+    /// The checkpoint that waits for this participant.
+    pub fn due(&self) -> Option<Epoch> {
+        let announced = self.checkpoints.announced.get();
+        (announced > self.last).then_some(announced)
+    }
+
+    /// Writes down what belongs into the checkpoint that is due.
+    pub fn write(&mut self, write: impl FnOnce(&mut Written)) {
+        let checkpoints = &self.checkpoints;
+        self.last = checkpoints.announced.get();
+        write(&mut checkpoints.written.borrow_mut());
+        checkpoints.missing.set(checkpoints.missing.get() - 1);
+        if checkpoints.missing.get() == 0
+            && let Some(activator) = &*checkpoints.complete.borrow()
+        {
+            activator.activate();
+        }
+    }
+}
+
+/// Encodes something for [`Facts`].
+pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    // Into memory, of the engine's own types: the encoder has no way to fail.
+    postcard::to_stdvec(value).unwrap_or_default()
+}

@@ -1,0 +1,151 @@
+//! The thread that writes checkpoints, so that no worker waits for a disk.
+
+use super::{Facts, Written};
+use crate::error::{Error, Result};
+use crate::time::Epoch;
+use std::sync::Mutex;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+use tidemill_checkpoint::{
+    Compacted, Manifest, OperatorInfo, PartKind, PartRef, PartWriter, SinkPosition, SourcePosition, Store,
+    should_compact,
+};
+
+type Done<T> = Box<dyn FnOnce(Result<T, String>) + Send>;
+
+enum Task {
+    /// One worker's part.
+    Part { id: u64, worker: usize, written: Written, done: Done<Option<PartRef>> },
+    /// The manifest, which makes a checkpoint of the parts.
+    Manifest { checkpoint: Box<Draft>, done: Done<()> },
+}
+
+/// A checkpoint to be.
+pub(crate) struct Draft {
+    pub id: u64,
+    pub epoch: Epoch,
+    pub parts: Vec<PartRef>,
+    pub facts: Facts,
+    pub operators: Vec<OperatorInfo>,
+    pub workers: usize,
+    pub created_ms: i64,
+}
+
+/// The thread, as seen from outside. It ends when this is dropped and everything is written.
+pub(crate) struct Writer {
+    tasks: Mutex<Option<Sender<Task>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the thread. The first checkpoint goes on from `before`.
+    pub fn start(store: Store, lineage: String, keep: usize, before: Option<&Manifest>) -> Result<Self> {
+        let (tasks, inbox) = channel();
+        let parts = before.map_or_else(Vec::new, |before| before.parts.clone());
+        let run = move || {
+            let mut desk = Desk { store, lineage, keep, parts, compacted: None };
+            for task in inbox {
+                match task {
+                    Task::Part { id, worker, written, done } => done(desk.part(id, worker, &written)),
+                    Task::Manifest { checkpoint, done } => done(desk.manifest(*checkpoint)),
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("checkpoint writer".into()).spawn(run);
+        let thread = thread.map_err(|error| Error::Start(error.to_string()))?;
+        Ok(Writer { tasks: Mutex::new(Some(tasks)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Writes a worker's part, and calls `done` with it from the thread; with nothing where nothing has changed.
+    pub fn part(&self, id: u64, worker: usize, written: Written, done: Done<Option<PartRef>>) {
+        self.send(Task::Part { id, worker, written, done });
+    }
+
+    /// Writes a manifest, and calls `done` from the thread.
+    pub fn manifest(&self, checkpoint: Draft, done: Done<()>) {
+        self.send(Task::Manifest { checkpoint: Box::new(checkpoint), done });
+    }
+
+    fn send(&self, task: Task) {
+        let tasks = self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // It is there until this is dropped.
+        let _ = tasks.as_ref().map(|tasks| tasks.send(task));
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
+        if let Some(thread) = self.thread.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the thread works with.
+struct Desk {
+    store: Store,
+    lineage: String,
+    keep: usize,
+    /// The parts of the last checkpoint.
+    parts: Vec<PartRef>,
+    /// Those that will take the place of its first in the next one.
+    compacted: Option<Compacted>,
+}
+
+impl Desk {
+    fn part(&mut self, id: u64, worker: usize, written: &Written) -> Result<Option<PartRef>, String> {
+        if written.state.iter().all(|(_, save)| save.is_empty()) {
+            return Ok(None);
+        }
+        let write = || {
+            let mut part = PartWriter::new(if self.parts.is_empty() { PartKind::Base } else { PartKind::Delta });
+            for (operator, save) in &written.state {
+                for change in save.entries() {
+                    part.put(operator, change.group, change.key, change.value)?;
+                }
+            }
+            self.store.put_part(id, &format!("worker-{worker}"), part.finish()?)
+        };
+        write().map(Some).map_err(|error: tidemill_checkpoint::Error| error.to_string())
+    }
+
+    fn manifest(&mut self, draft: Draft) -> Result<(), String> {
+        let compacted = self.compacted.take();
+        if let Some(compacted) = &compacted
+            && !compacted.apply(&mut self.parts)
+        {
+            return Err("the parts of the last checkpoint are not those that were compacted".into());
+        }
+        let sources = draft.facts.sources.into_iter().map(|(name, partition, state, offset)| SourcePosition {
+            name,
+            partition,
+            state,
+            offset,
+        });
+        let sinks = draft.facts.sinks.into_iter().map(|(name, state)| SinkPosition { name, state });
+        let manifest = Manifest {
+            id: draft.id,
+            lineage: self.lineage.clone(),
+            epoch: draft.epoch,
+            parts: self.parts.drain(..).chain(draft.parts).collect(),
+            operators: draft.operators,
+            sources: sources.collect(),
+            sinks: sinks.collect(),
+            extra: draft.facts.extra.into_iter().collect(),
+            created_ms: draft.created_ms.max(0) as u64,
+            workers: draft.workers as u32,
+            processes: 1,
+            engine_version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..Manifest::default()
+        };
+        self.parts.clone_from(&manifest.parts);
+        let write = || {
+            self.store.commit(&manifest)?;
+            self.store.prune(self.keep)?;
+            should_compact(&manifest).then(|| self.store.compact(&manifest, 1)).transpose()
+        };
+        self.compacted = write().map_err(|error: tidemill_checkpoint::Error| error.to_string())?;
+        Ok(())
+    }
+}

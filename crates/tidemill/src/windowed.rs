@@ -1,0 +1,87 @@
+//! Keyed state by window.
+
+use crate::kernel::StateError;
+use crate::keys::Keys;
+use crate::save::{Save, Saved};
+use crate::stream::Key;
+use crate::time::Millis;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::ops::RangeBounds;
+
+/// The state of one worker's keys in each window that is open, found by the window's start or number: [`Keys`] for windows.
+#[derive(Clone, Debug)]
+pub struct Windowed<K, S> {
+    windows: BTreeMap<Millis, Keys<K, S>>,
+    /// What was written down of windows that are closed.
+    gone: Vec<(Millis, K)>,
+}
+
+impl<K, S> Default for Windowed<K, S> {
+    fn default() -> Self {
+        Windowed { windows: BTreeMap::new(), gone: Vec::new() }
+    }
+}
+
+impl<K, S> Windowed<K, S> {
+    /// No windows.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl<K: Key, S> Windowed<K, S> {
+    /// The keys of a window; `make` makes those of a new one.
+    pub fn get_or_insert_with(&mut self, window: Millis, make: impl FnOnce() -> Keys<K, S>) -> &mut Keys<K, S> {
+        self.windows.entry(window).or_insert_with(make)
+    }
+
+    /// The first window.
+    pub fn first(&self) -> Option<Millis> {
+        self.windows.first_key_value().map(|(window, _)| *window)
+    }
+
+    /// The windows in `range`, in order.
+    pub fn range(&self, range: impl RangeBounds<Millis>) -> impl Iterator<Item = (Millis, &Keys<K, S>)> {
+        self.windows.range(range).map(|(window, keys)| (*window, keys))
+    }
+
+    /// Closes a window: takes out its keys, in no particular order.
+    pub fn close(&mut self, window: Millis) -> impl Iterator<Item = (K, S)> + use<K, S> {
+        let (keys, saved) = self.windows.remove(&window).unwrap_or_default().into_parts();
+        self.gone.extend(saved.into_iter().map(|key| (window, key)));
+        keys
+    }
+
+    /// How many windows are open.
+    pub fn len(&self) -> usize {
+        self.windows.len()
+    }
+
+    /// Whether no window is open.
+    pub fn is_empty(&self) -> bool {
+        self.windows.is_empty()
+    }
+}
+
+impl<K: Key, S: Serialize + DeserializeOwned> Windowed<K, S> {
+    /// Writes down what has changed since the last time, or everything, as [`crate::Kernel::save`] wants it.
+    pub fn save(&mut self, save: &mut Save) {
+        for (window, key) in self.gone.drain(..) {
+            if self.windows.get(&window).is_none_or(|keys| keys.get(&key).is_none()) {
+                save.gone(&key, &(window, &key));
+            }
+        }
+        for (window, keys) in &mut self.windows {
+            keys.save_in(Some(*window), save);
+        }
+    }
+
+    /// Takes back an entry that [`Windowed::save`] wrote.
+    pub fn load(&mut self, entry: Saved<'_>) -> Result<(), StateError> {
+        let (window, key) = postcard::from_bytes(entry.key)?;
+        self.windows.entry(window).or_default().loaded(key, postcard::from_bytes(entry.value)?);
+        Ok(())
+    }
+}
