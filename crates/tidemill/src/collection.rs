@@ -5,7 +5,7 @@ use crate::hash::stable_hash;
 use crate::job::Job;
 use crate::plan::{Node, type_name};
 use crate::record::{Data, Record, Seq};
-use crate::sink::{Sink, Update};
+use crate::sink::{Sink, Start, Update};
 use crate::stream::Stream;
 use crate::tide::Tide;
 use crate::time::{Epoch, Millis};
@@ -258,6 +258,21 @@ struct Gather<S: Sink> {
 
 impl<D: 'static, S: Sink<Item = Update<D>>> Sink for Gather<S> {
     type Item = (D, Epoch, isize);
+
+    fn open(&mut self, start: &Start) -> Result<(), crate::SinkError> {
+        self.sink.open(start)
+    }
+
+    fn restored(&mut self, epoch: Epoch, items: &mut Vec<Self::Item>) -> Result<(), crate::SinkError> {
+        self.rows.extend(items.drain(..).map(|(row, _, diff)| Update { row, diff }));
+        let told = self.sink.restored(epoch, &mut self.rows);
+        self.rows.clear();
+        told
+    }
+
+    fn save(&mut self) -> Result<Vec<u8>, crate::SinkError> {
+        self.sink.save()
+    }
 
     fn write(&mut self, epoch: Epoch, items: &mut Vec<Self::Item>) -> Result<(), crate::SinkError> {
         self.rows.extend(items.drain(..).map(|(row, _, diff)| Update { row, diff }));

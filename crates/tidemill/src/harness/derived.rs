@@ -62,7 +62,7 @@ struct Graph<D: Data, E: Data> {
 impl<D: Data, E: Data> Graph<D, E> {
     fn new(derive: &Derive<D, E>) -> Self {
         let mut worker = Worker::new(Default::default(), Allocator::Thread(Thread::default()), Some(Instant::now()));
-        let runtime = Runtime::new(Config::default(), 0, 1, Arc::new(Shared::new(1)));
+        let runtime = Runtime::new(Config::default(), 0, 1, Arc::new(Shared::new(1, None)));
         let (mut input, probe, out) = (InputSession::new(), ProbeHandle::new(), Rc::<RefCell<Vec<_>>>::default());
         worker.dataflow::<Epoch, _, _>(|scope| {
             let job = Job::new(scope, runtime);

@@ -1,0 +1,244 @@
+//! A job that is cut down at any point and begun again, on other numbers of workers, gives what an unbroken one gives.
+
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use tidemill::{
+    Batch, Checkpointing, Config, Context, Data, Epoch, Error, Maintain, Millis, Process, ReadStatus, Reader, Record, Reject,
+    Restore, Sink, SinkError, Source, SourceError, Start, Timing, Update, execute,
+};
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Sale {
+    at: Millis,
+    user: u8,
+    cents: i64,
+}
+
+/// Sales in partitions, reading which fails once `fuse` records have been read.
+struct Sales {
+    partitions: Arc<Vec<Vec<Sale>>>,
+    fuse: Arc<AtomicUsize>,
+}
+
+struct SalesReader {
+    partitions: Arc<Vec<Vec<Sale>>>,
+    fuse: Arc<AtomicUsize>,
+    partition: usize,
+    next: usize,
+}
+
+impl Source for Sales {
+    type Item = Sale;
+    type Reader = SalesReader;
+
+    fn partitions(&self) -> Result<usize, SourceError> {
+        Ok(self.partitions.len())
+    }
+
+    fn open(&self, partition: usize, offset: u64) -> Result<SalesReader, SourceError> {
+        let (partitions, fuse) = (Arc::clone(&self.partitions), Arc::clone(&self.fuse));
+        Ok(SalesReader { partitions, fuse, partition, next: offset as usize })
+    }
+}
+
+impl Reader for SalesReader {
+    type Item = Sale;
+
+    fn read(&mut self, limit: usize, batch: &mut Batch<Sale>) -> Result<ReadStatus, SourceError> {
+        let sales = &self.partitions[self.partition];
+        for sale in sales.iter().skip(self.next).take(limit) {
+            if self.fuse.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err() {
+                return Err(SourceError::new("the fuse has blown"));
+            }
+            batch.push(sale.clone());
+            self.next += 1;
+        }
+        Ok(if self.next == sales.len() { ReadStatus::Done } else { ReadStatus::Ready })
+    }
+
+    fn offset(&self) -> u64 {
+        self.next as u64
+    }
+}
+
+/// Adds up a user's sales until there was none for 50 ms.
+struct Sessions;
+
+impl Process for Sessions {
+    type Key = u8;
+    type In = Sale;
+    type Out = (u8, i64, Millis);
+    type State = (i64, Millis);
+
+    fn process(
+        &self,
+        _: &u8,
+        sale: Sale,
+        (sum, last): &mut (i64, Millis),
+        ctx: &mut Context<'_, Self::Out>,
+    ) -> Result<(), Reject> {
+        (*sum, *last) = (*sum + sale.cents, sale.at);
+        ctx.set_timer(sale.at + 50);
+        Ok(())
+    }
+
+    fn on_timer(
+        &self,
+        user: &u8,
+        (sum, last): &mut (i64, Millis),
+        ctx: &mut Context<'_, Self::Out>,
+    ) -> Result<(), Reject> {
+        if ctx.time() >= *last + 50 {
+            ctx.emit((*user, *sum, *last));
+            ctx.forget();
+        }
+        Ok(())
+    }
+}
+
+/// What each user has spent.
+struct Spent;
+
+impl Maintain for Spent {
+    type Key = u8;
+    type In = Sale;
+    type State = i64;
+    type Row = (u8, i64);
+
+    fn update(&self, _: &u8, spent: &mut i64, sales: &mut Vec<Record<Sale>>) {
+        *spent += sales.drain(..).map(|sale| sale.value.cents).sum::<i64>();
+    }
+
+    fn rows(&self, user: &u8, spent: &i64, rows: &mut Vec<(u8, i64)>) {
+        rows.push((*user, *spent));
+    }
+}
+
+/// Remembers what it wrote, over restarts, and goes back to where each of them begins.
+struct Book<T> {
+    lines: Arc<Mutex<Vec<(Epoch, T)>>>,
+}
+
+impl<T> Clone for Book<T> {
+    fn clone(&self) -> Self {
+        Book { lines: Arc::clone(&self.lines) }
+    }
+}
+
+impl<T> Book<T> {
+    fn new() -> Self {
+        Book { lines: Arc::default() }
+    }
+}
+
+impl<T: Clone + 'static> Sink for Book<T> {
+    type Item = T;
+
+    fn open(&mut self, start: &Start) -> Result<(), SinkError> {
+        let mut lines = self.lines.lock().unwrap();
+        let kept: usize = start.saved.as_ref().map_or(0, |saved| serde_json::from_slice(saved).unwrap());
+        assert!(start.exact && lines.len() >= kept, "nothing is lost that a checkpoint counts on");
+        lines.truncate(kept);
+        Ok(())
+    }
+
+    fn write(&mut self, epoch: Epoch, items: &mut Vec<T>) -> Result<(), SinkError> {
+        self.lines.lock().unwrap().extend(items.drain(..).map(|item| (epoch, item)));
+        Ok(())
+    }
+
+    fn save(&mut self) -> Result<Vec<u8>, SinkError> {
+        Ok(serde_json::to_vec(&self.lines.lock().unwrap().len()).unwrap())
+    }
+}
+
+#[derive(Clone)]
+struct Books {
+    sessions: Book<Record<(u8, i64, Millis)>>,
+    spent: Book<Update<(u8, i64)>>,
+    users_by_sum: Book<Update<(i64, isize)>>,
+    changes: Book<Record<Update<(u8, i64)>>>,
+}
+
+impl Books {
+    fn new() -> Self {
+        Books { sessions: Book::new(), spent: Book::new(), users_by_sum: Book::new(), changes: Book::new() }
+    }
+
+    fn text(&self) -> String {
+        fn of<T: Data>(book: &Book<T>) -> String {
+            serde_json::to_string(&*book.lines.lock().unwrap()).unwrap()
+        }
+        [of(&self.sessions), of(&self.spent), of(&self.users_by_sum), of(&self.changes)].join("\n")
+    }
+}
+
+fn run(sales: &[Vec<Sale>], workers: usize, fuse: usize, books: &Books, settings: Option<Checkpointing>) -> Result<(), Error> {
+    let (partitions, fuse) = (Arc::new(sales.to_vec()), Arc::new(AtomicUsize::new(fuse)));
+    let books = books.clone();
+    let config = Config { epoch_records: 5, checkpoints: settings, ..Config::workers(workers) };
+    execute(config, move |job| {
+        let source = Sales { partitions: Arc::clone(&partitions), fuse: Arc::clone(&fuse) };
+        let sales = job.source("sales", source, Timing::by(|sale: &Sale| sale.at).disorder(20))?;
+        let by_user = sales.key_by(|sale| sale.user);
+        by_user.clone().process("sessions", Sessions)?.sink("sessions out", books.sessions.clone())?;
+        let spent = by_user.maintain("spent", Spent)?;
+        spent.clone().sink("spent out", books.spent.clone())?;
+        spent.clone().changes(|_| 0).sink("changes out", books.changes.clone())?;
+        let by_sum = spent.then(|rows| rows.map(|(_, cents)| cents % 7).count());
+        by_sum.sink("users by sum out", books.users_by_sum.clone())
+    })
+    .map(|_| ())
+}
+
+fn every_epoch(folder: &tempfile::TempDir) -> Checkpointing {
+    Checkpointing { interval_ms: 0, ..Checkpointing::to(folder.path().to_str().unwrap()) }
+}
+
+fn sales() -> impl Strategy<Value = Vec<Vec<Sale>>> {
+    let sale = (0i64..8, 0i64..20, 0u8..6, 1i64..100);
+    let partition = prop::collection::vec(sale, 0..80).prop_map(|sales| {
+        let mut now = 0;
+        let at = |(step, back, user, cents)| {
+            now += step;
+            Sale { at: 100 + now - back, user, cents }
+        };
+        sales.into_iter().map(at).collect::<Vec<_>>()
+    });
+    prop::collection::vec(partition, 1..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn killed_at_any_point_it_gives_the_same(
+        sales in sales(), falls in prop::collection::vec((0usize..200, 1usize..5), 0..5), last in 1usize..5
+    ) {
+        let unbroken = Books::new();
+        run(&sales, 1, usize::MAX, &unbroken, None).unwrap();
+        let (folder, books) = (tempfile::tempdir().unwrap(), Books::new());
+        for (fuse, workers) in falls {
+            match run(&sales, workers, fuse, &books, Some(every_epoch(&folder))) {
+                Err(Error::Source { reason, .. }) => prop_assert!(reason.contains("the fuse has blown")),
+                other => other.unwrap(),
+            }
+        }
+        run(&sales, last, usize::MAX, &books, Some(every_epoch(&folder))).unwrap();
+        prop_assert_eq!(books.text(), unbroken.text());
+    }
+}
+
+#[test]
+fn a_finished_job_begun_again_does_nothing_and_its_checkpoint_must_be_there() {
+    let sales = vec![vec![Sale { at: 1, user: 1, cents: 5 }, Sale { at: 2, user: 2, cents: 7 }]];
+    let (folder, books) = (tempfile::tempdir().unwrap(), Books::new());
+    let latest = Checkpointing { restore: Restore::Latest, ..every_epoch(&folder) };
+    let refused = run(&sales, 1, usize::MAX, &books, Some(latest.clone())).unwrap_err();
+    assert!(refused.to_string().contains("there is no checkpoint to restore") && refused.exit_code() == 74, "{refused}");
+    run(&sales, 1, usize::MAX, &books, Some(every_epoch(&folder))).unwrap();
+    let text = books.text();
+    run(&sales, 2, 0, &books, Some(latest)).unwrap();
+    assert_eq!(books.text(), text);
+}
