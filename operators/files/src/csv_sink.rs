@@ -5,7 +5,7 @@ use csv::{Writer, WriterBuilder};
 use serde::Serialize;
 use std::marker::PhantomData;
 use std::path::PathBuf;
-use tidemill::{Epoch, Record, Sink, SinkError, Update};
+use tidemill::{Epoch, Record, Sink, SinkError, Start, Update};
 
 /// Writes one CSV record a line: of a stream's [`Record`]s the value's columns, of a
 /// collection's [`Update`]s the columns `epoch` and `diff`, then the row's.
@@ -17,8 +17,11 @@ use tidemill::{Epoch, Record, Sink, SinkError, Update};
 /// The file is created, or emptied, when the first epoch is written or committed; a name that
 /// ends in `.gz` or `.zst` says how it is compressed, and `-` is standard output. A commit hands
 /// what was written to the operating system, so that others can read it (of a compressed file,
-/// whole blocks only); closing finishes the file and syncs it to disk. It is not exactly-once: a job
-/// that starts again writes from the start.
+/// whole blocks only); closing finishes the file and syncs it to disk.
+///
+/// Exactly once with checkpoints: each syncs the file and remembers how long it is, and a job that goes on from one cuts off
+/// what was written after it. What was written to standard output cannot be cut off. A job without checkpoints that starts
+/// again writes from the start.
 pub struct CsvSink<I> {
     output: Output,
     delimiter: u8,
@@ -137,12 +140,25 @@ macro_rules! sink {
         impl<T: Serialize + 'static> Sink for CsvSink<$item<T>> {
             type Item = $item<T>;
 
+            fn open(&mut self, start: &Start) -> Result<(), SinkError> {
+                let Some((header, length)) = start.saved.as_ref().and_then(|saved| saved.split_first()) else {
+                    return Ok(());
+                };
+                self.header &= *header == 1;
+                self.output.resume(length)
+            }
+
             fn write(&mut self, $epoch: Epoch, items: &mut Vec<$item<T>>) -> Result<(), SinkError> {
                 self.rows(items.drain(..).map(|$each| $row))
             }
 
             fn commit(&mut self, _: Epoch) -> Result<(), SinkError> {
                 self.output.flush()
+            }
+
+            fn save(&mut self) -> Result<Vec<u8>, SinkError> {
+                let length = self.output.save()?;
+                Ok(std::iter::once(u8::from(self.header)).chain(length).collect())
             }
 
             fn close(&mut self) -> Result<(), SinkError> {

@@ -4,7 +4,7 @@ use crate::output::{BUFFER, Output};
 use serde::Serialize;
 use std::marker::PhantomData;
 use std::path::PathBuf;
-use tidemill::{Epoch, Record, Sink, SinkError, Update};
+use tidemill::{Epoch, Record, Sink, SinkError, Start, Update};
 
 /// Writes one JSON value a line: of a stream's [`Record`]s the value, of a collection's
 /// [`Update`]s `{"epoch":…,"diff":…,"row":…}`.
@@ -12,8 +12,11 @@ use tidemill::{Epoch, Record, Sink, SinkError, Update};
 /// The file is created, or emptied, when the first epoch is written or committed; a name that
 /// ends in `.gz` or `.zst` says how it is compressed, and `-` is standard output. A commit hands
 /// what was written to the operating system, so that others can read it (of a compressed file,
-/// whole blocks only); closing finishes the file and syncs it to disk. It is not exactly-once: a job
-/// that starts again writes from the start.
+/// whole blocks only); closing finishes the file and syncs it to disk.
+///
+/// Exactly once with checkpoints: each syncs the file and remembers how long it is, and a job that goes on from one cuts off
+/// what was written after it. What was written to standard output cannot be cut off. A job without checkpoints that starts
+/// again writes from the start.
 pub struct JsonLinesSink<I> {
     output: Output,
     lines: Vec<u8>,
@@ -74,6 +77,10 @@ macro_rules! sink {
         impl<T: Serialize + 'static> Sink for JsonLinesSink<$item<T>> {
             type Item = $item<T>;
 
+            fn open(&mut self, start: &Start) -> Result<(), SinkError> {
+                start.saved.as_ref().map_or(Ok(()), |saved| self.output.resume(saved))
+            }
+
             fn write(&mut self, $epoch: Epoch, items: &mut Vec<$item<T>>) -> Result<(), SinkError> {
                 items.drain(..).try_for_each(|$each| self.line($value))?;
                 self.hand_on()
@@ -81,6 +88,10 @@ macro_rules! sink {
 
             fn commit(&mut self, _: Epoch) -> Result<(), SinkError> {
                 self.output.flush()
+            }
+
+            fn save(&mut self) -> Result<Vec<u8>, SinkError> {
+                self.output.save()
             }
 
             fn close(&mut self) -> Result<(), SinkError> {

@@ -2,7 +2,7 @@
 
 use flate2::write::GzEncoder;
 use std::fs::File;
-use std::io::{self, BufWriter, Stdout, Write};
+use std::io::{self, BufWriter, Seek, Stdout, Write};
 use std::path::PathBuf;
 use tidemill::SinkError;
 
@@ -18,6 +18,8 @@ pub(crate) struct Output {
 
 enum To {
     Unopened,
+    /// What was written so far is whole, and more may follow.
+    Whole(File),
     Plain(BufWriter<File>),
     Gzip(GzEncoder<BufWriter<File>>),
     Zstd(zstd::stream::write::Encoder<'static, BufWriter<File>>),
@@ -52,7 +54,12 @@ impl Output {
         if self.is_stdout() {
             return Ok(To::Stdout(BufWriter::with_capacity(BUFFER, io::stdout())));
         }
-        let file = BufWriter::with_capacity(BUFFER, File::create(&self.path)?);
+        self.encode(File::create(&self.path)?)
+    }
+
+    /// Appends to a file; to a compressed one as another member of it, which every decompressor reads on into.
+    fn encode(&self, file: File) -> io::Result<To> {
+        let file = BufWriter::with_capacity(BUFFER, file);
         Ok(match self.path.extension().and_then(|name| name.to_str()) {
             Some("gz") => To::Gzip(GzEncoder::new(file, flate2::Compression::default())),
             Some("zst") => {
@@ -66,10 +73,73 @@ impl Output {
 
     /// Does `work` on the open output.
     fn with(&mut self, work: impl FnOnce(&mut To) -> io::Result<()>) -> Result<(), SinkError> {
-        if matches!(self.to, To::Unopened) {
-            self.to = self.open().map_err(|error| self.failed(&error))?;
-        }
+        let open = match std::mem::replace(&mut self.to, To::Closed) {
+            To::Unopened => self.open(),
+            To::Whole(file) => self.encode(file),
+            to => Ok(to),
+        };
+        self.to = open.map_err(|error| self.failed(&error))?;
         work(&mut self.to).map_err(|error| self.failed(&error))
+    }
+
+    /// Goes on behind the first bytes of the file, as [`Output::save`] gave them, and drops the others. Standard output is
+    /// left as it is: what was written to it cannot be taken back.
+    pub(crate) fn resume(&mut self, saved: &[u8]) -> Result<(), SinkError> {
+        let Ok(length) = saved.try_into().map(u64::from_le_bytes) else {
+            return Err(SinkError::new(format!("{}: the checkpoint does not say how long it was", self.name())));
+        };
+        if self.is_stdout() {
+            return Ok(());
+        }
+        let cut = || {
+            let mut file = File::options().write(true).open(&self.path)?;
+            let meta = file.metadata()?;
+            let long_enough = meta.len() >= length || !meta.is_file();
+            if long_enough && meta.is_file() {
+                file.set_len(length)?;
+                file.seek(io::SeekFrom::Start(length))?;
+            }
+            Ok((file, long_enough))
+        };
+        match cut().map_err(|error| self.failed(&error))? {
+            (file, true) => self.to = To::Whole(file),
+            (_, false) => {
+                return Err(SinkError::new(format!(
+                    "{} is shorter than the {length} bytes it had when the checkpoint was made: put the file back, or begin \
+                     anew with `--restore none`",
+                    self.name()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until everything written is on the disk and would be whole if nothing more came. Returns how long the file is.
+    pub(crate) fn save(&mut self) -> Result<Vec<u8>, SinkError> {
+        let mut length = 0;
+        if let To::Whole(file) = &mut self.to {
+            length = file.stream_position().map_err(|error| self.failed(&error))?;
+            return Ok(length.to_le_bytes().to_vec());
+        }
+        self.with(|to| {
+            let file = match std::mem::replace(to, To::Closed) {
+                To::Plain(file) => file,
+                To::Gzip(file) => file.finish()?,
+                To::Zstd(file) => file.finish()?,
+                mut other => {
+                    if let To::Stdout(out) = &mut other {
+                        out.flush()?;
+                    }
+                    *to = other;
+                    return Ok(());
+                }
+            };
+            let mut file = synced(file)?;
+            length = file.stream_position().unwrap_or(0);
+            *to = To::Whole(file);
+            Ok(())
+        })?;
+        Ok(length.to_le_bytes().to_vec())
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
@@ -78,7 +148,7 @@ impl Output {
             To::Gzip(file) => file.write_all(bytes),
             To::Zstd(file) => file.write_all(bytes),
             To::Stdout(out) => out.write_all(bytes),
-            To::Unopened | To::Closed => Err(io::Error::other("it is closed already")),
+            To::Unopened | To::Whole(_) | To::Closed => Err(io::Error::other("it is closed already")),
         })
     }
 
@@ -90,18 +160,21 @@ impl Output {
             To::Gzip(file) => file.get_mut().flush(),
             To::Zstd(file) => file.get_mut().flush(),
             To::Stdout(out) => out.flush(),
-            To::Unopened | To::Closed => Ok(()),
+            To::Unopened | To::Whole(_) | To::Closed => Ok(()),
         })
     }
 
     /// Finishes the file and waits until it is on the disk.
     pub(crate) fn close(&mut self) -> Result<(), SinkError> {
+        if let To::Whole(_) = self.to {
+            self.to = To::Closed;
+        }
         self.with(|to| match std::mem::replace(to, To::Closed) {
             To::Plain(file) => sync(file),
             To::Gzip(file) => sync(file.finish()?),
             To::Zstd(file) => sync(file.finish()?),
             To::Stdout(mut out) => out.flush(),
-            To::Unopened | To::Closed => Ok(()),
+            To::Unopened | To::Whole(_) | To::Closed => Ok(()),
         })
     }
 
@@ -129,9 +202,16 @@ impl Output {
 }
 
 fn sync(file: BufWriter<File>) -> io::Result<()> {
+    synced(file).map(|_| ())
+}
+
+fn synced(file: BufWriter<File>) -> io::Result<File> {
     let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
     // Devices and pipes have nothing to sync.
-    if file.metadata()?.is_file() { file.sync_all() } else { Ok(()) }
+    if file.metadata()?.is_file() {
+        file.sync_all()?;
+    }
+    Ok(file)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What sinks write, sources read back.
 
 use serde::{Deserialize, Serialize};
-use tidemill::{Batch, ReadStatus, Reader, Record, Seq, Sink, Source, Update};
+use tidemill::{Batch, ReadStatus, Reader, Record, Seq, Sink, Source, Start, Update};
 use tidemill_files::{Csv, CsvSink, JsonLines, JsonLinesSink};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -125,4 +125,58 @@ fn a_full_disk_is_an_error() {
     assert!(sink.commit(1).unwrap_err().to_string().contains("`/dev/full` cannot be written, for the disk is full"));
     let mut sink = CsvSink::records("/dev/full").unwrap();
     assert!(sink.write(1, &mut records(vec!["x".repeat(100); 10_000])).unwrap_err().to_string().contains("/dev/full"));
+}
+
+/// A run that saves after its first epoch, and dies in the third; then one that goes on from there, and ends.
+fn written_in_two_runs<T: Clone, S: Sink<Item = T>>(make: impl Fn() -> S, epochs: [Vec<T>; 3]) {
+    let mut first = make();
+    first.open(&Start { lineage: "a".into(), epoch: 0, exact: false, saved: None }).unwrap();
+    let write = |sink: &mut S, epoch: usize| {
+        sink.write(epoch as u64, &mut epochs[epoch - 1].clone()).unwrap();
+        sink.commit(epoch as u64).unwrap();
+    };
+    write(&mut first, 1);
+    let saved = first.save().unwrap();
+    assert_eq!(first.save().unwrap(), saved, "nothing was written since");
+    write(&mut first, 2);
+    first.save().unwrap();
+    write(&mut first, 3);
+    drop(first);
+    let mut second = make();
+    second.open(&Start { lineage: "a".into(), epoch: 1, exact: false, saved: Some(saved) }).unwrap();
+    write(&mut second, 2);
+    write(&mut second, 3);
+    second.save().unwrap();
+    second.close().unwrap();
+}
+
+#[test]
+fn a_sink_that_goes_on_from_a_checkpoint_writes_everything_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = rows(900);
+    for empty in [0, 1] {
+        let epochs = [0, 300, 600].map(|from| records(all[from..from + 300].to_vec()));
+        let epochs = if empty == 1 { [vec![], records(all[..600].to_vec()), epochs[2].clone()] } else { epochs };
+        for end in ["", ".gz", ".zst"] {
+            let path = folder.path().join(format!("{empty}.csv{end}"));
+            written_in_two_runs(|| CsvSink::records(&path).unwrap(), epochs.clone());
+            assert!(read(Csv::<Row>::new(&path)) == all, "{end}");
+            let path = folder.path().join(format!("{empty}.jsonl{end}"));
+            written_in_two_runs(|| JsonLinesSink::records(&path).unwrap(), epochs.clone());
+            assert!(read(JsonLines::<Row>::new(&path)) == all, "{end}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_lost_what_a_checkpoint_counts_on_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.jsonl");
+    let mut sink = JsonLinesSink::records(&path).unwrap();
+    sink.write(1, &mut records(rows(3))).unwrap();
+    let start = Start { lineage: "a".into(), epoch: 1, exact: true, saved: Some(sink.save().unwrap()) };
+    drop(sink);
+    std::fs::write(&path, "short").unwrap();
+    let error = JsonLinesSink::<Record<Row>>::records(&path).unwrap().open(&start).unwrap_err().to_string();
+    assert!(error.contains("out.jsonl` is shorter than the ") && error.contains("--restore none"), "{error}");
 }
