@@ -102,13 +102,19 @@ impl<K: Key, F: Fn(&A::In) -> K, A: Aggregate> RowsKernel<K, F, A> {
         for window in book.unsaid.take() {
             let Some(span) = book.panes.span(&self.shape, window) else { continue };
             let events = book.panes.events(&self.shape, window);
-            let before = book.said.get(window).map_or(0, |said| said.events);
-            let fires = span.end <= at.after
+            let before = book.said.get(window);
+            // A session may have grown past the end that its row gives.
+            let end = before.map_or(span.end, |said| said.end);
+            let fires = end <= at.after
                 || book.now.get(window).is_some()
                 || early
-                || matches!(self.early, Some(Early::Events(every)) if events / every > before / every);
+                || match self.early {
+                    None => before.is_some(),
+                    Some(Early::Events(every)) => events / every > before.map_or(0, |said| said.events) / every,
+                    Some(Early::Millis(_)) => false,
+                };
             if !fires {
-                next = next.min(span.end);
+                next = next.min(end);
                 still.insert(window, ());
                 continue;
             }

@@ -275,30 +275,23 @@ proptest! {
         let (mut said, mut over): (BTreeMap<(u8, Millis), Given>, Vec<Given>) = (BTreeMap::new(), vec![]);
         let (mut rows, mut before): (BTreeMap<Given, isize>, _) = (BTreeMap::new(), BEGINNING);
         for (number, (events, watermark)) in epochs.iter().enumerate() {
-            let was_open: BTreeSet<_> = oracle.open.keys().map(|(key, start, _)| (*key, *start)).collect();
             oracle.epoch(events, before, *watermark);
-            // What was said of sessions that were joined to others goes at once.
-            let mut now = BTreeSet::new();
-            for window in said.keys().copied().collect::<Vec<_>>() {
-                let (key, start) = window;
-                let absorbed = oracle.open.keys().find(|(k, s, e)| *k == key && *s < start && start < *e);
-                let session = matches!(windows.kind, Kind::Session { .. }) && was_open.contains(&window);
-                if let Some(by) = absorbed.filter(|_| session) {
-                    said.remove(&window);
-                    now.insert(*by);
-                }
-            }
             let crossed = |every: Millis| watermark.div_euclid(every) > before.div_euclid(every);
             for (window, content) in &oracle.open {
                 let row = given((*window, content.clone()));
-                let old = said.get(&(row.key, row.start));
-                let had = old.map_or(0, |old| old.value.len());
-                let fires = row.end <= *watermark || now.contains(window) || match early {
-                    None => false,
+                // The rows whose place it takes: its own, and for sessions those of all that it has grown over.
+                let grown = if matches!(windows.kind, Kind::Session { .. }) { row.end } else { row.start + 1 };
+                let old: Vec<_> = said.range((row.key, row.start)..(row.key, grown)).map(|(_, old)| old.clone()).collect();
+                let had = old.first().map_or(0, |old| old.value.len());
+                let over = |row: &Given| row.end <= *watermark;
+                let joined = old.iter().any(|old| old.start != row.start);
+                let fires = over(&row) || joined || old.iter().any(over) || match early {
+                    None => !old.is_empty(),
                     Some(Early::Events(every)) => content.len() as u64 / every > had as u64 / every,
                     Some(Early::Millis(every)) => crossed(every),
                 };
-                if fires && had < content.len() {
+                if fires {
+                    old.iter().for_each(|old| drop(said.remove(&(old.key, old.start))));
                     said.insert((row.key, row.start), row);
                 }
             }
@@ -437,6 +430,37 @@ fn the_ends_of_time_are_in_windows_too() {
         assert!(rolling.out().iter().any(|window| window.start > 0) && rolling.late().is_empty(), "{windows:?}");
         assert!(hopping.is_empty() && rolling.is_empty(), "{windows:?}");
     }
+}
+
+/// What changes in each epoch of one key's rows, of sessions with a gap of 10 ms: a session's end, its times, and +1 or -1.
+fn session_rows(early: Option<Early>, epochs: &[(&[Millis], Millis)]) -> Vec<Vec<(Millis, Vec<Millis>, isize)>> {
+    let rows = move || RowsKernel::new(key, Windows::session(10), 100, Millis::MAX, early, Contents);
+    let mut harness = Harness::kernel(1, key, rows);
+    let change = |(_, row, diff): (_, Given, _)| (row.end, row.value.iter().map(|event| event.0).collect(), diff);
+    let epoch = |(times, watermark): &(&[Millis], Millis)| {
+        times.iter().for_each(|time| harness.push(*time, (*time, 1, 1)));
+        harness.watermark(*watermark);
+        harness.changes().into_iter().map(change).collect()
+    };
+    epochs.iter().map(epoch).collect()
+}
+
+#[test]
+fn a_session_that_goes_on_after_its_end_is_corrected_in_each_epoch() {
+    let changes = session_rows(None, &[(&[0], 12), (&[9], 12), (&[5], 15), (&[], 30)]);
+    assert_eq!(changes[0], [(10, vec![0], 1)]);
+    assert_eq!(changes[1], [(10, vec![0], -1), (19, vec![0, 9], 1)]);
+    assert_eq!(changes[2], [(19, vec![0, 5, 9], 1), (19, vec![0, 9], -1)]);
+    assert_eq!(changes[3], []);
+}
+
+#[test]
+fn an_early_row_is_made_true_when_the_watermark_is_at_the_end_it_gives() {
+    let changes = session_rows(Some(Early::Events(2)), &[(&[0, 1], 2), (&[8], 10), (&[], 11), (&[], 18)]);
+    assert_eq!(changes[0], [(11, vec![0, 1], 1)]);
+    assert_eq!(changes[1], [], "another one makes a firing");
+    assert_eq!(changes[2], [(11, vec![0, 1], -1), (18, vec![0, 1, 8], 1)]);
+    assert_eq!(changes[3], []);
 }
 
 #[test]

@@ -240,6 +240,10 @@ where
     /// in their own epoch. It is retracted once the watermark is `keep` ms past the end of its corrections
     /// (`Millis::MAX`: never); the end of the input retracts nothing.
     ///
+    /// An early row waits for the next firing to be corrected, but no longer than until the watermark reaches the end that
+    /// it gives. A late event may extend a session that is over, or join it to others: in the same epoch the row of the
+    /// session as it is now, with its later end, takes the place of theirs.
+    ///
     /// The stream holds the events that came too late to correct anything: a side output, or else dropped and counted.
     ///
     /// State: the open windows' accumulators, and every row that has not been retracted. Fails if the name is taken or
