@@ -43,6 +43,16 @@ impl<K, S> Keys<K, S> {
         Self::default()
     }
 
+    /// No keys, and room for this many.
+    pub fn with_capacity(keys: usize) -> Self {
+        Keys { map: FxHashMap::with_capacity_and_hasher(keys, Default::default()), ..Self::default() }
+    }
+
+    /// For how many keys there is room.
+    pub fn capacity(&self) -> usize {
+        self.map.capacity()
+    }
+
     /// How many keys have state.
     pub fn len(&self) -> usize {
         self.map.len()
@@ -105,17 +115,38 @@ impl<K: Key, S> Keys<K, S> {
         self.get_or_insert_with(key, |_| S::default())
     }
 
+    /// Goes through all keys, all of which may be changed, and drops those of which `keep` says no.
+    pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut S) -> bool) {
+        self.map.retain(|key, slot| {
+            let kept = keep(key, &mut slot.state);
+            if !kept && slot.saved {
+                self.gone.insert(key.clone());
+            }
+            if kept && self.tracks && !slot.changed {
+                slot.changed = true;
+                self.changed.push(key.clone());
+            }
+            kept
+        });
+        self.shrink();
+    }
+
     /// Drops a key, and gives its state.
     pub fn remove(&mut self, key: &K) -> Option<S> {
         let (key, slot) = self.map.remove_entry(key)?;
         if slot.saved {
             self.gone.insert(key);
         }
+        self.shrink();
+        Some(slot.state)
+    }
+
+    /// Drops from `changed` what is gone, once that is most of it.
+    fn shrink(&mut self) {
         if self.changed.len() > 2 * self.map.len() + 64 {
             let changed = self.map.iter().filter(|(_, slot)| slot.changed);
             self.changed = changed.map(|(key, _)| key.clone()).collect();
         }
-        Some(slot.state)
     }
 }
 
@@ -200,7 +231,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_changed_makes_what_is(steps in prop::collection::vec((0..6u8, 0..12u8), 0..300)) {
+        fn what_changed_makes_what_is(steps in prop::collection::vec((0..7u8, 0..12u8), 0..300)) {
             let (mut keys, mut model, mut written) = (Keys::new(), BTreeMap::new(), Written::new());
             let mut touched = std::collections::BTreeSet::new();
             let mut first = true;
@@ -217,6 +248,17 @@ mod tests {
                     1 | 2 => {
                         prop_assert_eq!(keys.remove(&key), model.remove(&key));
                         touched.insert(key);
+                    }
+                    6 => {
+                        keys.retain(|_, state| {
+                            *state += 1;
+                            *state % 5 > 0
+                        });
+                        for key in model.keys() {
+                            touched.insert(*key);
+                        }
+                        model.values_mut().for_each(|state| *state += 1);
+                        model.retain(|_, state| *state % 5 > 0);
                     }
                     3 => {
                         if let Some(state) = keys.get_mut(&key) {

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tidemill::{
-    Batch, Checkpointing, Config, Context, Data, Epoch, Error, Maintain, Millis, Process, ReadStatus, Reader, Record, Reject,
-    Restore, Sink, SinkError, Source, SourceError, Start, Timing, Update, execute,
+    Batch, Checkpointing, Config, Context, Data, Epoch, Error, Maintain, Millis, Process, ReadStatus, Reader, Record,
+    Reject, Restore, Sink, SinkError, Source, SourceError, Start, Timing, Update, execute,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -175,7 +175,13 @@ impl Books {
     }
 }
 
-fn run(sales: &[Vec<Sale>], workers: usize, fuse: usize, books: &Books, settings: Option<Checkpointing>) -> Result<(), Error> {
+fn run(
+    sales: &[Vec<Sale>],
+    workers: usize,
+    fuse: usize,
+    books: &Books,
+    settings: Option<Checkpointing>,
+) -> Result<(), Error> {
     let (partitions, fuse) = (Arc::new(sales.to_vec()), Arc::new(AtomicUsize::new(fuse)));
     let books = books.clone();
     let config = Config { epoch_records: 5, checkpoints: settings, ..Config::workers(workers) };
@@ -236,7 +242,10 @@ fn a_finished_job_begun_again_does_nothing_and_its_checkpoint_must_be_there() {
     let (folder, books) = (tempfile::tempdir().unwrap(), Books::new());
     let latest = Checkpointing { restore: Restore::Latest, ..every_epoch(&folder) };
     let refused = run(&sales, 1, usize::MAX, &books, Some(latest.clone())).unwrap_err();
-    assert!(refused.to_string().contains("there is no checkpoint to restore") && refused.exit_code() == 74, "{refused}");
+    assert!(
+        refused.to_string().contains("there is no checkpoint to restore") && refused.exit_code() == 74,
+        "{refused}"
+    );
     run(&sales, 1, usize::MAX, &books, Some(every_epoch(&folder))).unwrap();
     let text = books.text();
     run(&sales, 2, 0, &books, Some(latest)).unwrap();

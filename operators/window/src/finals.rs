@@ -3,10 +3,7 @@
 use crate::aggregate::Aggregate;
 use crate::panes::{Added, Panes, Shape};
 use crate::windows::{Kind, Window, Windows, place};
-use rustc_hash::FxHashMap;
-use tidemill::{
-    Closing, Emit, Kernel, Key, Millis, Order, Record, StateError, Timers, by_group, from_group, type_name,
-};
+use tidemill::{Closing, Emit, Kernel, Key, Keys, Millis, Order, Record, Save, Saved, StateError, Timers, type_name};
 
 /// The open windows of one worker's keys.
 pub(crate) struct FinalsKernel<K, F, A: Aggregate> {
@@ -14,14 +11,14 @@ pub(crate) struct FinalsKernel<K, F, A: Aggregate> {
     windows: Windows,
     shape: Shape,
     aggregate: A,
-    keys: FxHashMap<K, Panes<A::Acc>>,
+    keys: Keys<K, Panes<A::Acc>>,
     timers: Timers<K>,
 }
 
 impl<K: Key, F: Fn(&A::In) -> K, A: Aggregate> FinalsKernel<K, F, A> {
     pub fn new(key: F, windows: Windows, lateness: Millis, aggregate: A) -> Self {
         let shape = Shape::new(windows, lateness);
-        FinalsKernel { key, windows, shape, aggregate, keys: FxHashMap::default(), timers: Timers::default() }
+        FinalsKernel { key, windows, shape, aggregate, keys: Keys::new(), timers: Timers::default() }
     }
 }
 
@@ -68,7 +65,7 @@ where
         arrange(self.windows, records);
         for record in records.drain(..) {
             let key = (self.key)(&record.value);
-            let panes = self.keys.entry(key.clone()).or_default();
+            let panes = self.keys.get_or_default(key.clone());
             let before = panes.closes(&self.shape);
             if let Added::Late = panes.add(&self.shape, at.before, record.time, &record.value, &self.aggregate) {
                 emit.late.push(record);
@@ -97,16 +94,14 @@ where
         }
     }
 
-    fn snapshot(&self) -> Vec<(u8, Vec<u8>)> {
-        by_group(&self.keys)
+    fn save(&mut self, save: &mut Save) {
+        self.keys.save(save);
     }
 
-    fn restore(&mut self, _: Closing, state: &[u8], _: &mut Emit<A::In, Self::Out>) -> Result<(), StateError> {
-        for (key, panes) in from_group::<K, Panes<A::Acc>>(state)? {
-            if let Some(closes) = panes.closes(&self.shape) {
-                self.timers.set(closes, key.clone());
-            }
-            self.keys.insert(key, panes);
+    fn load(&mut self, _: Closing, entry: Saved<'_>, _: &mut Emit<A::In, Self::Out>) -> Result<(), StateError> {
+        let (key, panes) = self.keys.load(entry)?;
+        if let Some(closes) = panes.closes(&self.shape) {
+            self.timers.set(closes, key);
         }
         Ok(())
     }

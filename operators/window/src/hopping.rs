@@ -3,11 +3,10 @@
 
 use crate::aggregate::Aggregate;
 use crate::windows::{Grid, Window, Windows, closed_through, place};
-use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::ops::Range;
-use tidemill::{Closing, Emit, Kernel, Key, Millis, Order, Record, StateError, by_group, from_group, type_name};
+use tidemill::{Closing, Emit, Kernel, Key, Keys, Millis, Order, Record, Save, Saved, StateError, type_name};
 
 /// One key's events that are in a window yet to be given.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -48,7 +47,7 @@ pub(crate) struct HoppingKernel<K, F, A: Aggregate> {
     grid: Grid,
     lateness: Millis,
     aggregate: A,
-    keys: FxHashMap<K, Panes<A::Acc>>,
+    keys: Keys<K, Panes<A::Acc>>,
     /// No key has a pane before this one.
     earliest: i64,
 }
@@ -56,7 +55,7 @@ pub(crate) struct HoppingKernel<K, F, A: Aggregate> {
 impl<K: Key, F: Fn(&A::In) -> K, A: Aggregate> HoppingKernel<K, F, A> {
     pub fn new(key: F, windows: Windows, lateness: Millis, aggregate: A) -> Self {
         let grid = windows.grid();
-        HoppingKernel { key, windows, grid, lateness, aggregate, keys: FxHashMap::default(), earliest: i64::MAX }
+        HoppingKernel { key, windows, grid, lateness, aggregate, keys: Keys::new(), earliest: i64::MAX }
     }
 }
 
@@ -90,7 +89,7 @@ where
                 continue;
             }
             self.earliest = self.earliest.min(pane);
-            self.keys.entry((self.key)(&record.value)).or_default().add(pane, &record.value, &self.aggregate);
+            self.keys.get_or_default((self.key)(&record.value)).add(pane, &record.value, &self.aggregate);
         }
     }
 
@@ -125,15 +124,13 @@ where
         }
     }
 
-    fn snapshot(&self) -> Vec<(u8, Vec<u8>)> {
-        by_group(&self.keys)
+    fn save(&mut self, save: &mut Save) {
+        self.keys.save(save);
     }
 
-    fn restore(&mut self, _: Closing, state: &[u8], _: &mut Emit<A::In, Self::Out>) -> Result<(), StateError> {
-        for (key, kept) in from_group::<K, Panes<A::Acc>>(state)? {
-            self.earliest = self.earliest.min(kept.panes.front().map_or(i64::MAX, |(first, _)| *first));
-            self.keys.insert(key, kept);
-        }
+    fn load(&mut self, _: Closing, entry: Saved<'_>, _: &mut Emit<A::In, Self::Out>) -> Result<(), StateError> {
+        let (_, kept) = self.keys.load(entry)?;
+        self.earliest = self.earliest.min(kept.panes.front().map_or(i64::MAX, |(first, _)| *first));
         Ok(())
     }
 }

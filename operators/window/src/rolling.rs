@@ -2,11 +2,11 @@
 //! taken out of a running result, and what enters is added.
 
 use crate::aggregate::Aggregate;
-use crate::open::{Open, restore, snapshot};
+use crate::open::{Open, begin};
 use crate::windows::{Grid, Window, Windows, closed_through, place};
 use rustc_hash::FxHashMap;
 use std::ops::Range;
-use tidemill::{Closing, Emit, Kernel, Key, Millis, Order, Record, StateError, type_name};
+use tidemill::{Closing, Emit, Kernel, Key, Millis, Order, Record, Save, Saved, StateError, type_name};
 
 /// What a key's events of some panes add up to.
 #[derive(Default)]
@@ -28,22 +28,22 @@ pub(crate) struct RollingKernel<K, F, A: Aggregate> {
     /// What the panes before `rolled` add up to; each key is in one of them.
     running: FxHashMap<K, Running<A::Acc>>,
     rolled: i64,
-    /// How many keys the pane added last had: the next ones will be as large.
-    size: usize,
+    /// How many keys the panes added last had, for as many that begin.
+    sizes: Vec<usize>,
 }
 
 impl<K: Key, F: Fn(&A::In) -> K, A: Aggregate> RollingKernel<K, F, A> {
     pub fn new(key: F, windows: Windows, lateness: Millis, aggregate: A) -> Self {
         let (panes, running) = (Open::new(), FxHashMap::default());
         let grid = windows.grid();
-        RollingKernel { key, windows, grid, lateness, aggregate, panes, running, rolled: i64::MIN, size: 0 }
+        RollingKernel { key, windows, grid, lateness, aggregate, panes, running, rolled: i64::MIN, sizes: Vec::new() }
     }
 
     /// Adds the panes up to those of a window.
     fn enter(&mut self, panes: &Range<i64>) {
         for (_, keys) in self.panes.range(self.rolled..panes.end) {
-            self.size = keys.len();
-            for (key, acc) in keys {
+            self.sizes.push(keys.len());
+            for (key, acc) in keys.iter() {
                 let running = match self.running.get_mut(key) {
                     Some(running) => running,
                     None => self.running.entry(key.clone()).or_default(),
@@ -57,8 +57,8 @@ impl<K: Key, F: Fn(&A::In) -> K, A: Aggregate> RollingKernel<K, F, A> {
 
     /// Takes out the panes before those of the next window.
     fn leave(&mut self, panes: &Range<i64>) {
-        while let Some(first) = self.panes.first_entry().filter(|first| *first.key() < panes.start) {
-            for (key, acc) in first.remove() {
+        while let Some(first) = self.panes.first().filter(|first| *first < panes.start) {
+            for (key, acc) in self.panes.close(first) {
                 match self.running.get_mut(&key) {
                     Some(running) if running.panes > 1 => {
                         running.panes -= 1;
@@ -104,16 +104,15 @@ where
                 emit.late.extend(run.cloned());
                 continue;
             }
-            let room = || FxHashMap::with_capacity_and_hasher(self.size, Default::default());
-            let keys = self.panes.entry(pane).or_insert_with(room);
+            let keys = self.panes.get_or_insert_with(pane, || begin(&mut self.sizes));
             for record in run {
                 let key = (self.key)(&record.value);
                 if pane < self.rolled {
                     let running = self.running.entry(key.clone()).or_default();
-                    running.panes += u32::from(!keys.contains_key(&key));
+                    running.panes += u32::from(keys.get(&key).is_none());
                     self.aggregate.add(&mut running.acc, &record.value);
                 }
-                self.aggregate.add(keys.entry(key).or_default(), &record.value);
+                self.aggregate.add(keys.get_or_default(key), &record.value);
             }
         }
         records.clear();
@@ -122,9 +121,9 @@ where
     fn settle(&mut self, at: Closing, emit: &mut Emit<A::In, Self::Out>) {
         let last = self.grid.ended(closed_through(at.after, self.lateness));
         let mut next = self.grid.ended(closed_through(at.before, self.lateness)).saturating_add(1);
-        while let Some((earliest, _)) = self.panes.first_key_value() {
+        while let Some(earliest) = self.panes.first() {
             // Where no key has events, there are no windows to go through.
-            next = next.max(self.grid.first_with(*earliest));
+            next = next.max(self.grid.first_with(earliest));
             if next > last {
                 break;
             }
@@ -140,12 +139,32 @@ where
         }
     }
 
-    fn snapshot(&self) -> Vec<(u8, Vec<u8>)> {
-        snapshot(&self.panes)
+    fn save(&mut self, save: &mut Save) {
+        self.panes.save(save);
     }
 
-    fn restore(&mut self, _: Closing, state: &[u8], _: &mut Emit<A::In, Self::Out>) -> Result<(), StateError> {
+    fn load(&mut self, _: Closing, entry: Saved<'_>, _: &mut Emit<A::In, Self::Out>) -> Result<(), StateError> {
         // The next window adds all panes anew.
-        restore(&mut self.panes, state)
+        self.panes.load(entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Count;
+    use tidemill::Seq;
+    use tidemill::time::BEGINNING;
+
+    #[test]
+    fn a_large_pane_makes_room_in_one_that_follows_and_not_in_all() {
+        let mut kernel = RollingKernel::new(|key: &i64| *key, Windows::hopping(20, 10), 0, Count::new());
+        let event = |time, key| Record { time, seq: Seq::new(0, 0), value: key };
+        let (at, mut emit) = (Closing { epoch: 1, before: BEGINNING, after: 20 }, Emit::default());
+        kernel.records(at, &mut (0..10_000).map(|key| event(0, key)).collect(), &mut emit);
+        kernel.settle(at, &mut emit);
+        kernel.records(at, &mut (2..=1_001).map(|n| event(10 * n, n)).collect(), &mut emit);
+        let room: Vec<usize> = kernel.panes.range(2..).map(|(_, keys)| keys.capacity()).collect();
+        assert!(room.len() == 1_000 && room[0] >= 10_000 && room.iter().sum::<usize>() < 30_000, "{room:?}");
     }
 }

@@ -5,12 +5,12 @@ use crate::finals::{arrange, order};
 use crate::numbered::Numbered;
 use crate::panes::{Added, Panes, Shape};
 use crate::windows::{Window, Windows};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use tidemill::time::END;
 use tidemill::{
-    Closing, Data, Emit, Epoch, Kernel, Key, Millis, Order, Record, StateError, Timers, by_group, from_group, type_name,
+    Closing, Data, Emit, Epoch, Kernel, Key, Keys, Millis, Order, Record, Save, Saved, StateError, Timers, type_name,
 };
 
 /// When rows appear before their window has ended.
@@ -67,7 +67,7 @@ pub(crate) struct RowsKernel<K, F, A: Aggregate> {
     keep: Millis,
     early: Option<Early>,
     aggregate: A,
-    keys: FxHashMap<K, Book<A::Acc, A::Out>>,
+    keys: Keys<K, Book<A::Acc, A::Out>>,
     timers: Timers<K>,
     /// The keys whose events came in this epoch.
     touched: FxHashSet<K>,
@@ -80,7 +80,7 @@ type Row<K, A> = (Window<K, <A as Aggregate>::Out>, Epoch, isize);
 impl<K: Key, F: Fn(&A::In) -> K, A: Aggregate> RowsKernel<K, F, A> {
     pub fn new(key: F, windows: Windows, lateness: Millis, keep: Millis, early: Option<Early>, aggregate: A) -> Self {
         let shape = Shape::new(windows, lateness);
-        let (keys, timers) = (FxHashMap::default(), Timers::default());
+        let (keys, timers) = (Keys::new(), Timers::default());
         let (touched, waiting) = (FxHashSet::default(), FxHashSet::default());
         RowsKernel { key, windows, shape, keep, early, aggregate, keys, timers, touched, waiting }
     }
@@ -149,11 +149,16 @@ impl<K: Key, F: Fn(&A::In) -> K, A: Aggregate> RowsKernel<K, F, A> {
     }
 
     fn keep_book(&mut self, key: K, book: Book<A::Acc, A::Out>) {
-        if matches!(self.early, Some(Early::Millis(_))) && !book.unsaid.is_empty() {
+        if waits(self.early, &book) {
             self.waiting.insert(key.clone());
         }
-        self.keys.insert(key, book);
+        self.keys.get_or_insert_with(key, |_| book);
     }
+}
+
+/// Whether a key waits for an early firing by time.
+fn waits<Acc, Out>(early: Option<Early>, book: &Book<Acc, Out>) -> bool {
+    matches!(early, Some(Early::Millis(_))) && !book.unsaid.is_empty()
 }
 
 impl<K, F, A> Kernel for RowsKernel<K, F, A>
@@ -182,7 +187,7 @@ where
         arrange(self.windows, records);
         for record in records.drain(..) {
             let key = (self.key)(&record.value);
-            let book = self.keys.entry(key.clone()).or_default();
+            let book = self.keys.get_or_default(key.clone());
             match book.panes.add(&self.shape, at.before, record.time, &record.value, &self.aggregate) {
                 Added::Late => emit.late.push(record),
                 Added::In { windows, joined } => {
@@ -223,19 +228,20 @@ where
         }
     }
 
-    fn snapshot(&self) -> Vec<(u8, Vec<u8>)> {
-        by_group(&self.keys)
+    fn save(&mut self, save: &mut Save) {
+        self.keys.save(save);
     }
 
-    fn restore(&mut self, at: Closing, state: &[u8], emit: &mut Emit<A::In, Self::Out>) -> Result<(), StateError> {
-        for (key, book) in from_group::<K, Book<A::Acc, A::Out>>(state)? {
-            for said in book.closed.iter().chain(book.said.values()) {
-                let (start, end, value) = (said.start, said.end, said.value.clone());
-                emit.out.push((Window { key: key.clone(), start, end, value }, at.epoch, 1));
-            }
-            self.timers.set(at.after, key.clone());
-            self.keep_book(key, book);
+    fn load(&mut self, at: Closing, entry: Saved<'_>, emit: &mut Emit<A::In, Self::Out>) -> Result<(), StateError> {
+        let (key, book) = self.keys.load(entry)?;
+        for said in book.closed.iter().chain(book.said.values()) {
+            let (start, end, value) = (said.start, said.end, said.value.clone());
+            emit.out.push((Window { key: key.clone(), start, end, value }, at.epoch, 1));
         }
+        if waits(self.early, book) {
+            self.waiting.insert(key.clone());
+        }
+        self.timers.set(at.after, key);
         Ok(())
     }
 }
