@@ -9,6 +9,7 @@ mod prune;
 mod read;
 mod storage;
 mod store;
+mod usage;
 
 pub use compact::{Compacted, should_compact};
 pub use error::{Error, Result};
@@ -17,3 +18,4 @@ pub use part::{Part, PartWriter};
 pub use prune::Pruned;
 pub use storage::{Lock, Upload};
 pub use store::{Latest, Listed, Store};
+pub use usage::Usage;

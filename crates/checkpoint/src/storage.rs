@@ -137,7 +137,7 @@ impl Storage {
     }
 }
 
-/// Writes one file. Small ones are written at once by [`Upload::finish`], larger ones piece by piece.
+/// Writes one file. Small ones are written at once when they end, larger ones piece by piece.
 pub struct Upload {
     storage: Storage,
     path: String,

@@ -162,6 +162,13 @@ impl Store {
 
     /// The footer of a part, once part and footer are as the manifest says.
     pub(crate) fn footer(&self, part: &PartRef) -> Result<Footer> {
+        match self.footer_of(part) {
+            Err(Error::NotFound(_)) => Err(Error::corrupt(&part.path, format!("0..{}", part.bytes), "it is missing")),
+            footer => footer,
+        }
+    }
+
+    fn footer_of(&self, part: &PartRef) -> Result<Footer> {
         let path = &part.path;
         let wrong_size = |size: u64| {
             let reason = format!("the manifest says {} bytes", part.bytes);
