@@ -1,0 +1,54 @@
+//! Dropping old checkpoints.
+
+use crate::error::Result;
+use crate::manifest::{Manifest, PartRef};
+use crate::store::{Store, reached};
+use std::collections::BTreeSet;
+
+/// What [`Store::prune`] dropped.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Checkpoints, newest first.
+    pub checkpoints: Vec<u64>,
+    /// Parts that no checkpoint lists any more.
+    pub parts: Vec<String>,
+}
+
+impl Store {
+    /// Drops all but the newest `keep` whole checkpoints (at least one), and the parts that no checkpoint lists then.
+    ///
+    /// Manifests go first, so that a crash leaves no checkpoint without its parts. Of the parts only those go that were
+    /// written for a checkpoint up to the newest whole one, and that no [`Compacted`](crate::Compacted) of this store
+    /// holds: what is being written stays. A damaged manifest that is newer stays too, and with it every part, since it
+    /// may list any.
+    pub fn prune(&self, keep: usize) -> Result<Pruned> {
+        let (mut pruned, mut newest, mut kept, mut listed) = (Pruned::default(), None, 0, BTreeSet::new());
+        let mut certain = true;
+        for id in self.ids()? {
+            let whole = if newest.is_some() && kept >= keep { None } else { Some(reached(self.whole(id))?) };
+            match whole {
+                Some(Ok(manifest)) => {
+                    newest = newest.or(Some(id));
+                    kept += 1;
+                    listed.extend(manifest.parts.into_iter().map(|part| part.path));
+                }
+                Some(Err(_)) if newest.is_none() => certain = false,
+                _ => {
+                    self.storage.delete(&Manifest::path(id))?;
+                    pruned.checkpoints.push(id);
+                }
+            }
+        }
+        let Some(newest) = newest.filter(|_| certain) else { return Ok(pruned) };
+        self.storage.sync()?;
+        let old = |path: &str| PartRef::id_of(path).is_some_and(|id| id <= newest);
+        for path in self.storage.list()? {
+            if old(&path) && !listed.contains(&path) && !self.claims.contains(&path) {
+                self.storage.delete(&path)?;
+                pruned.parts.push(path);
+            }
+        }
+        self.storage.drop_unfinished(|path| old(path) && !self.claims.contains(path))?;
+        Ok(pruned)
+    }
+}
