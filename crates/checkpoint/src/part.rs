@@ -319,7 +319,8 @@ impl<W: Write> PartWriter<W> {
 }
 
 fn unwritten(error: io::Error) -> Error {
-    Error::storage("a part being written", &error)
+    // The store's own writer has named file and cause.
+    error.downcast().unwrap_or_else(|error| Error::storage("a part being written", &error))
 }
 
 /// Reads blocks, with memory that is kept from one to the next.
