@@ -198,7 +198,12 @@ impl<'s, D: differential_dataflow::Data> Collection<'s, D> {
         Stream::new(changes, self.tide, self.job, node)
     }
 
-    /// Writes every change to `sink`: those of an epoch consolidated, retractions first, by row.
+    /// Writes every change to `sink`: those of an epoch consolidated, retractions first, by row. What happens when the sink
+    /// fails is as for [`Stream::sink`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`](crate::Error::Graph) (exit code 65) if the job has an operator called `name` already.
     pub fn sink<S: Sink<Item = Update<D>>>(self, name: &str, sink: S) -> Result<()>
     where
         D: ExchangeData,

@@ -292,3 +292,27 @@ pub(crate) fn ended(shared: &Shared) {
 #[derive(Default)]
 #[repr(align(128))]
 pub(crate) struct Inside(pub AtomicU32);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    #[test]
+    fn an_epoch_is_held_by_who_holds_the_oldest_and_not_by_who_holds_a_later_one() {
+        let shared = Arc::new(Shared::new(2, None));
+        shared.epochs.store(9, Ordering::Relaxed);
+        let explainer = TimeExplainer { shared: Arc::clone(&shared), clock: Clock::Manual(ManualClock::at(1_000)) };
+        let held_by = |holding: [&[(&str, Epoch, Millis)]; 2]| {
+            for (worker, holding) in holding.into_iter().enumerate() {
+                let holding = holding.iter().map(|(name, epoch, since)| (name.to_string(), *epoch, *since)).collect();
+                let view = View { at: 1_000, oldest: Some(4), holding, ..View::default() };
+                shared.views.0.lock().unwrap().insert(worker, view);
+            }
+            let holder = explainer.explain().unwrap().epoch_held_by?;
+            Some((holder.name, holder.worker?, holder.since))
+        };
+        assert_eq!(held_by([&[("later", 6, 100)], &[("oldest", 4, 900)]]), Some(("oldest".to_owned(), 1, 900)));
+        assert_eq!(held_by([&[("later", 5, 100)], &[]]), None);
+    }
+}

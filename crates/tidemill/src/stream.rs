@@ -199,7 +199,12 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
         })
     }
 
-    /// Each event, changed by `f`, which may refuse it: then it goes to the dead letters.
+    /// Each event, changed by `f`, which may refuse it: then it goes to the dead letters with the reason, and the job goes
+    /// on. If `f` panics, the job stops with [`Error::Panic`] (exit code 70).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`] (exit code 65) if the job has an operator called `name` already.
     pub fn try_map<U: Data>(
         self,
         name: &str,
@@ -287,7 +292,16 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
         Keyed { stream: self, key }
     }
 
-    /// Writes every event to `sink`: those of an epoch in order of event time, ties by place.
+    /// Writes every event to `sink`: those of an epoch in order of event time, ties by place. Worker 0 writes, and commits
+    /// each epoch.
+    ///
+    /// A sink that fails stops the job with [`Error::Sink`] (exit code 73), one that panics with [`Error::Panic`] (70).
+    /// Then, or when anything else has failed, nothing more is written, and the sink is dropped without being closed;
+    /// what it has committed stays.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`] (exit code 65) if the job has an operator called `name` already.
     pub fn sink<S: Sink<Item = Record<T>>>(self, name: &str, sink: S) -> Result<()>
     where
         T: Data,
@@ -337,6 +351,10 @@ where
     }
 
     /// Runs a [`Process`]. Late events are counted and dropped: see [`Keyed::process_late`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Keyed::process_late`].
     pub fn process<P>(self, name: &str, process: P) -> Result<Stream<'s, P::Out>>
     where
         P: Process<Key = K, In = T>,
@@ -345,6 +363,14 @@ where
     }
 
     /// Runs a [`Process`]; the second stream holds the events that came too late for it.
+    ///
+    /// An event that it refuses is a dead letter, and so is a refused timer, by its key; the job goes on as if there had
+    /// been none (see [`Process::UNDO`]). If it panics, the job stops with [`Error::Panic`] (exit code 70).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`] (exit code 65) if the job has an operator called `name` already, or if the stream comes from
+    /// control sources only and the process works in event time: then there is no watermark.
     pub fn process_late<P>(self, name: &str, process: P) -> Result<(Stream<'s, P::Out>, Stream<'s, T>)>
     where
         P: Process<Key = K, In = T>,
@@ -353,7 +379,13 @@ where
         self.kernel(name, kernel)
     }
 
-    /// Runs a [`Maintain`]: its rows are a collection.
+    /// Runs a [`Maintain`]: its rows are a collection. It can refuse nothing; late events, which it has only if it works in
+    /// event time, are counted and dropped. If it panics, the job stops with [`Error::Panic`] (exit code 70).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`] (exit code 65) if the job has an operator called `name` already, or if the stream comes from
+    /// control sources only and it works in event time: then there is no watermark.
     pub fn maintain<M>(self, name: &str, maintain: M) -> Result<Collection<'s, M::Row>>
     where
         M: Maintain<Key = K, In = T>,
@@ -362,7 +394,14 @@ where
         Ok(self.kernel_rows(name, kernel)?.0)
     }
 
-    /// Runs a [`Kernel`] that emits events. The second stream holds what came too late.
+    /// Runs a [`Kernel`] that emits events. The second stream holds what came too late; what the kernel gives as
+    /// [`Emit::dead`](crate::Emit::dead) goes to the job's dead letters. If it panics, the job stops with [`Error::Panic`]
+    /// (exit code 70).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`] (exit code 65) if the job has an operator called `name` already, or if the stream comes from
+    /// control sources only and the kernel works in event time: then there is no watermark.
     pub fn kernel<U, N>(self, name: &str, kernel: N) -> Result<(Stream<'s, U>, Stream<'s, T>)>
     where
         U: Clone + 'static,
@@ -373,7 +412,12 @@ where
         Ok((Stream::new(out, tide.clone(), job.clone(), node), Stream::new(late, tide, job, node)))
     }
 
-    /// Runs a [`Kernel`] that maintains rows. The stream holds what came too late.
+    /// Runs a [`Kernel`] that maintains rows. The stream holds what came too late; dead letters and panics are as for
+    /// [`Keyed::kernel`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Keyed::kernel`].
     pub fn kernel_rows<R, N>(self, name: &str, kernel: N) -> Result<(Collection<'s, R>, Stream<'s, T>)>
     where
         R: differential_dataflow::Data,

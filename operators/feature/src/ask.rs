@@ -1,7 +1,9 @@
 //! Sliding windows asked by the rows of a collection.
 
 use serde::{Deserialize, Serialize};
-use tidemill::{Collection, Data, DeadLetter, Key, Keyed, Millis, Result, Stream, Update, differential_dataflow};
+use tidemill::{
+    Collection, Data, DeadLetter, Epoch, Kernel, Key, Keyed, Millis, Result, Stream, Update, differential_dataflow,
+};
 
 use crate::corrected::{AtOnceKernel, Meaning};
 use crate::{Answer, Windows};
@@ -22,6 +24,12 @@ pub trait AskAtOnce<'s, Q: Clone + 'static> {
     /// time a row comes last, so they count for it. A row goes when it is retracted, or else as in
     /// [`crate::SlidingWindows::at_once`], by the lesser of the two watermarks; one that is added
     /// behind the horizon gets no answer. The stream holds the facts that came too late.
+    ///
+    /// A snapshot holds the facts and the rows with their answers, so a restore asks nothing again.
+    ///
+    /// # Errors
+    ///
+    /// If the job has an operator called `name` already.
     fn at_once<E, K, G, V, const N: usize, const W: usize>(
         self,
         name: &str,
@@ -57,22 +65,155 @@ impl<'s, Q: Data + differential_dataflow::Data> AskAtOnce<'s, Q> for Collection<
             Seen::Fact(fact) => of_fact(fact),
             Seen::Row(update) => of_row(&update.row).0,
         };
-        let meaning = move |seen: &Seen<E, Q>| match seen {
-            Seen::Fact(fact) => Meaning { fact: Some(values(fact)), question: None },
-            Seen::Row(Update { row, diff }) => Meaning { fact: None, question: Some((row.clone(), *diff)) },
-        };
-        let letter = |name: &str, seen: &Seen<E, Q>, reason| match seen {
-            Seen::Fact(fact) => DeadLetter::of(name, fact, reason),
-            Seen::Row(update) => DeadLetter::of(name, &update.row, reason),
-        };
         let rows = self.changes(move |row| time(row).1).map(Seen::Row);
         let both = facts.stream().clone().map(Seen::Fact).union(rows);
-        let kernel = AtOnceKernel::<_, _, _, _, _, N, W, ()>::new(name, key.clone(), windows, meaning, letter);
+        let kernel = kernel(name, key.clone(), values, windows);
         let (rows, late) = both.key_by(key).kernel_rows(name, kernel)?;
         let late = late.flat_map(|seen| match seen {
             Seen::Fact(fact) => Some(fact),
             Seen::Row(_) => None,
         });
         Ok((rows, late))
+    }
+}
+
+/// What [`AskAtOnce::at_once`] runs.
+fn kernel<E, Q, K, G, V, const N: usize, const W: usize>(
+    name: &str,
+    key: G,
+    values: V,
+    windows: Windows<W>,
+) -> impl Kernel<In = Seen<E, Q>, Out = ((Q, Answer<N, W>), Epoch, isize)> + use<E, Q, K, G, V, N, W>
+where
+    E: Data,
+    Q: Data + differential_dataflow::Data,
+    K: Key,
+    G: Fn(&Seen<E, Q>) -> K + 'static,
+    V: Fn(&E) -> [i64; N] + 'static,
+{
+    let meaning = move |seen: &Seen<E, Q>| match seen {
+        Seen::Fact(fact) => Meaning { fact: Some(values(fact)), question: None },
+        Seen::Row(Update { row, diff }) => Meaning { fact: None, question: Some((row.clone(), *diff)) },
+    };
+    let letter = |name: &str, seen: &Seen<E, Q>, reason| match seen {
+        Seen::Fact(fact) => DeadLetter::of(name, fact, reason),
+        Seen::Row(update) => DeadLetter::of(name, &update.row, reason),
+    };
+    AtOnceKernel::<_, _, _, _, _, N, W, ()>::new(name, key, windows, meaning, letter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Span, Ties};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+    use tidemill::harness::Harness;
+    use tidemill::time::END;
+
+    /// Time, key, value.
+    type Fact = (Millis, u8, i64);
+    /// Time, key.
+    type Row = (Millis, u8);
+    /// Rows with how often each is true.
+    type Rows<R> = BTreeMap<R, isize>;
+
+    /// Facts, how many times more which rows are true, and the watermark at the end.
+    #[derive(Clone, Debug)]
+    struct Changes {
+        facts: Vec<Fact>,
+        rows: Rows<Row>,
+        watermark: Millis,
+    }
+
+    /// Epochs with facts and rows on both sides of the watermark, many at the same time; then the end.
+    fn epochs() -> impl Strategy<Value = Vec<Changes>> {
+        let fact = (-40..60i64, 0..3u8, -2..3i64);
+        let row = (-40..60i64, 0..3u8, -2..4isize);
+        let epoch = (prop::collection::vec(fact, 0..8), prop::collection::vec(row, 0..8), 0..30i64);
+        prop::collection::vec(epoch, 1..12).prop_map(|epochs| {
+            let (mut watermark, mut held) = (0, Rows::new());
+            let mut changes = Vec::new();
+            for (facts, rows, step) in epochs {
+                let at = |ahead: Millis| (watermark + ahead) / 4 * 4;
+                let facts = facts.into_iter().map(|(ahead, key, value)| (at(ahead), key, value)).collect();
+                let mut net = Rows::new();
+                for (ahead, key, diff) in rows {
+                    let row = (at(ahead), key);
+                    let held = held.entry(row).or_insert(0);
+                    let diff = diff.max(-*held);
+                    *held += diff;
+                    *net.entry(row).or_insert(0) += diff;
+                }
+                net.retain(|_, diff| *diff != 0);
+                watermark += step;
+                changes.push(Changes { facts, rows: net, watermark });
+            }
+            let end = |watermark| Changes { facts: vec![], rows: Rows::new(), watermark };
+            changes.extend([END - 1, END].map(end));
+            changes
+        })
+    }
+
+    fn windows() -> impl Strategy<Value = Windows<2>> {
+        let ties = prop_oneof![Just(Ties::Before), Just(Ties::All)];
+        (1..50u64, 1..50u64, 0..20u64, ties, 0..40u64).prop_map(|(one, other, delay, ties, lateness)| {
+            Windows::new([Span::last(one), Span::last(other).delayed(delay)]).ties(ties).lateness(lateness)
+        })
+    }
+
+    /// A row's change as an event.
+    fn change((row, diff): (&Row, &isize)) -> (Millis, Seen<Fact, Row>) {
+        (row.0, Seen::Row(Update { row: *row, diff: *diff }))
+    }
+
+    /// Adds changes of rows to those that are true.
+    fn add<R: Ord>(rows: &mut Rows<R>, changes: impl IntoIterator<Item = (R, Epoch, isize)>) {
+        changes.into_iter().for_each(|(row, _, diff)| *rows.entry(row).or_insert(0) += diff);
+        rows.retain(|_, count| *count != 0);
+    }
+
+    /// What came too late, in an order of its own.
+    fn late<N: Kernel<In = Seen<Fact, Row>>>(harness: &mut Harness<N>) -> Vec<String> {
+        let mut late: Vec<_> = harness.late().iter().map(|seen| format!("{seen:?}")).collect();
+        late.sort();
+        late
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+        #[test]
+        fn a_restore_says_the_same_answers_again_and_changes_nothing(
+            windows in windows(), epochs in epochs(),
+            cut in 0..12usize, before in 1..5usize, after in 1..5usize,
+        ) {
+            let key = |seen: &Seen<Fact, Row>| match seen {
+                Seen::Fact(fact) => fact.1,
+                Seen::Row(update) => update.row.1,
+            };
+            let harness = |workers| {
+                Harness::kernel(workers, key, move || kernel("ask", key, |fact: &Fact| [fact.2], windows))
+            };
+            let (mut whole, mut broken) = (harness(1), harness(before));
+            let mut answers = Rows::new();
+            for (number, Changes { facts, rows, watermark }) in epochs.into_iter().enumerate() {
+                if number == cut {
+                    let mut said = Rows::new();
+                    add(&mut said, broken.restore(after).expect("it reads back"));
+                    prop_assert_eq!(&said, &answers);
+                }
+                for harness in [&mut whole, &mut broken] {
+                    facts.iter().for_each(|fact| harness.push(fact.0, Seen::Fact(*fact)));
+                    rows.iter().map(change).for_each(|(time, change)| harness.push(time, change));
+                    harness.watermark(watermark);
+                }
+                let changes = whole.changes();
+                prop_assert_eq!(&broken.changes(), &changes);
+                add(&mut answers, changes.into_iter().map(|(epoch, row, diff)| (row, epoch, diff)));
+                prop_assert_eq!(late(&mut broken), late(&mut whole));
+            }
+            prop_assert!(answers.is_empty() && broken.is_empty(), "nothing is kept when the time is over");
+        }
     }
 }

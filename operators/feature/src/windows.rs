@@ -29,7 +29,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// The last `width` ms up to the question: `(t-w, t]`.
+    /// The last `width` ms up to the question: `(t-w, t]`. `u64::MAX` is all time, and its facts are kept for ever.
     pub const fn last(width: u64) -> Self {
         Span { delay: 0, reach: width }
     }
@@ -101,9 +101,11 @@ impl<const W: usize> Windows<W> {
 
     /// In words, for [`Job::explain`](tidemill::Job::explain).
     pub(crate) fn describe(&self) -> String {
+        let time = |ms: u64| show(ms.try_into().unwrap_or(i64::MAX));
         let span = |span: &Span| {
-            let width = show(span.reach.saturating_sub(span.delay).cast_signed());
-            if span.delay == 0 { width } else { format!("{width}, {} ago", show(span.delay.cast_signed())) }
+            // No fact is ever so old that it leaves.
+            let width = if span.reach == u64::MAX { "all time".to_owned() } else { time(span.reach - span.delay) };
+            if span.delay == 0 { width } else { format!("{width}, {} ago", time(span.delay)) }
         };
         let spans: Vec<String> = self.spans.iter().map(span).collect();
         format!("sliding windows of {}", spans.join("; "))
@@ -179,6 +181,18 @@ mod tests {
         assert!(!windows.holds(span, &(i64::MIN, ()), &(i64::MIN + 10, ())));
         assert!(windows.holds(span, &(i64::MAX - 9, ()), &(i64::MAX, ())));
         assert!(!windows.holds(span, &(i64::MIN, ()), &(i64::MAX, ())));
+    }
+
+    #[test]
+    fn windows_are_described_whatever_their_widths() {
+        let spans =
+            [Span::last(60_000), Span::last(0).delayed(500), Span::last(u64::MAX), Span::last(u64::MAX).delayed(1)];
+        assert_eq!(
+            Windows::new(spans).describe(),
+            "sliding windows of 1 min; 0 ms, 500 ms ago; all time; all time, 1 ms ago"
+        );
+        let far = Windows::new([Span::last(u64::MAX - 1), Span::last(1).delayed(u64::MAX - 2)]).describe();
+        assert_eq!(far, format!("sliding windows of {}; 1 ms, {} ago", show(i64::MAX), show(i64::MAX)));
     }
 
     #[test]

@@ -48,6 +48,11 @@ pub trait Infer<'s>: Sized {
     /// goes within one epoch. Rows are exchanged by a stable hash, and batches hold an epoch's new
     /// rows in their order. A row whose score is none is in the dead letters, and not in the
     /// result.
+    ///
+    /// **After a restart** nothing is left of what was scored. Events that have gone on are not
+    /// scored again. The rows of a collection are: like everything that is made of a collection,
+    /// their scores are made again from the rows that it says again, all in one epoch. So a model
+    /// whose answer of a row depends on the batch may give another score than before.
     fn infer<M: Model>(
         self,
         name: &str,

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use tidemill::differential_dataflow::VecCollection;
+use tidemill::harness::Derived;
 use tidemill::timely::container::CapacityContainerBuilder;
 use tidemill::timely::dataflow::channels::pact::Pipeline;
 use tidemill::timely::dataflow::operators::generic::Operator;
@@ -74,6 +75,14 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     prop::collection::vec((0..6_i64, diff, later), 0..60)
 }
 
+/// Makes the changes of an epoch.
+fn change(rows: &mut Derived<i64, (i64, Score)>, events: &[Event]) {
+    for &(row, diff, _) in events {
+        (0..diff).for_each(|_| rows.insert(row));
+        (diff..0).for_each(|_| rows.remove(row));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -116,6 +125,54 @@ proptest! {
         asks.sort();
         expected_asks.sort();
         prop_assert_eq!(asks, expected_asks);
+    }
+
+    /// The collection says its rows again after a restart, and they are scored again: with the same scores, if the
+    /// model answers by the row alone.
+    #[test]
+    fn a_restore_changes_no_score_of_a_model_that_answers_by_the_row(
+        events in events(), cut in 0..20_usize, batch in 1..5_usize,
+    ) {
+        let answer = |&n: &i64| if n == 3 { f32::NAN } else { eighths(n) };
+        let model = move |rows: &[i64]| Ok(rows.iter().map(answer).collect());
+        let pool = Pool::new(config(batch, 2), move || Ok(Toy::new(model)));
+        let derived = || {
+            let pool = pool.clone();
+            Derived::new(move |rows| rows.infer("eighths", &pool, |&n| n).unwrap())
+        };
+        let (mut whole, mut broken) = (derived(), derived());
+        for (number, events) in events.chunks(PER_EPOCH).enumerate() {
+            if number == cut {
+                prop_assert_eq!(broken.restore(), whole.rows());
+                (0..2).for_each(|_| whole.close_epoch());
+            }
+            for derived in [&mut whole, &mut broken] {
+                change(derived, events);
+                derived.close_epoch();
+            }
+            prop_assert_eq!(broken.changes(), whole.changes());
+        }
+    }
+
+    /// Even if the model never answers the same twice: what is retracted after a restore is what was said after it.
+    #[test]
+    fn a_row_has_one_score_after_a_restore(events in events(), cut in 0..20_usize, batch in 1..5_usize) {
+        let asked = Arc::default();
+        let pool = Pool::new(config(batch, 2), move || Ok(Toy::new(counting(&asked))));
+        let mut derived = Derived::new(move |rows| rows.infer("count", &pool, |&n| n).unwrap());
+        let (mut counts, mut scored) = (BTreeMap::<i64, isize>::new(), BTreeMap::<(i64, Score), isize>::new());
+        for (number, events) in events.chunks(PER_EPOCH).enumerate() {
+            if number == cut {
+                scored = derived.restore().into_iter().collect();
+            }
+            change(&mut derived, events);
+            events.iter().for_each(|(row, diff, _)| *counts.entry(*row).or_default() += diff);
+            derived.close_epoch();
+            derived.changes().into_iter().for_each(|(_, row, diff)| *scored.entry(row).or_default() += diff);
+            scored.retain(|_, count| *count != 0);
+            let rows = scored.iter().map(|((row, _), count)| (*row, *count));
+            prop_assert!(rows.eq(counts.clone().into_iter().filter(|(_, count)| *count != 0)), "{:?} of {:?}", scored, counts);
+        }
     }
 
     /// The same updates in the same epochs with any number of workers, NaN or not.

@@ -5,6 +5,7 @@ mod common;
 use common::{Gauge, Toy, Watched, all_eighths, by_value, config};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use tidemill::harness::Derived;
 use tidemill::{Config, Error};
 use tidemill_inference::{Infer, ModelError, Pool, PoolConfig};
 
@@ -128,4 +129,15 @@ fn settings_and_names_that_make_no_sense_are_refused() {
     });
     let error = outcome.map(drop).unwrap_err();
     assert!(matches!(&error, Error::Graph(text) if text.contains("`twin`")), "{error}");
+}
+
+#[test]
+#[should_panic(expected = "operator `suspicion` stopped the job: its model failed: out of memory")]
+fn a_model_that_fails_fails_the_test_of_what_is_derived() {
+    let pool = Pool::new(config(1, 1), || {
+        Ok(Toy::new(|_: &[i64]| -> Result<Vec<f32>, _> { Err(ModelError::new("out of memory")) }))
+    });
+    let mut scored = Derived::new(move |rows| rows.infer("suspicion", &pool, |&n| n).unwrap());
+    scored.insert(1);
+    scored.close_epoch();
 }

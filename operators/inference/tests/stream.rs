@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Gauge, Toy, Watched, all_eighths, by_value, config, eighths, score};
+use proptest::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tidemill::{Config, DeadLetter, Epoch, Events, Memory, Record, Timing};
@@ -47,6 +48,34 @@ fn scores_do_not_depend_on_workers_threads_or_batches() {
                 let pool = PoolConfig { batch, threads, across_epochs };
                 assert_eq!(scored(workers, pool.clone()), expected, "{workers} workers, {pool:?}");
             }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    /// Nothing is kept from one epoch to the next: a job that goes on where another has stopped scores what is left as
+    /// that one would have, even by a model that answers by the place in the batch.
+    #[test]
+    fn a_restart_between_epochs_changes_no_score(
+        numbers in prop::collection::vec(0..100_i64, 0..100), cut in 0..15_usize, batch in 1..5_usize,
+    ) {
+        let scored = |workers, numbers: &[i64]| {
+            let (out, numbers) = (Memory::<Record<(i64, Score)>>::new(), Events::new(numbers.to_vec()));
+            let places = |rows: &[i64]| Ok((0..rows.len()).map(|place| eighths(place as i64)).collect());
+            let (sink, pool) = (out.clone(), Pool::new(config(batch, 1), move || Ok(Toy::new(places))));
+            tidemill::execute(job_config(workers), move |job| {
+                let numbers = job.source("numbers", numbers.clone(), by_value().disorder(100))?;
+                numbers.infer("places", &pool, |&n| n)?.sink("out", sink.clone())
+            })
+            .unwrap();
+            out.take().into_iter().map(|(_, record)| (record.time, record.value)).collect::<Vec<_>>()
+        };
+        let cut = numbers.len().min(cut * job_config(1).epoch_records);
+        for workers in [1, 2, 4] {
+            let broken = [scored(workers, &numbers[..cut]), scored(workers, &numbers[cut..])].concat();
+            prop_assert_eq!(broken, scored(workers, &numbers), "{} workers", workers);
         }
     }
 }

@@ -46,7 +46,7 @@ pub use matcher::{Found, MOST_PARTIAL, Matcher, Partial};
 
 use std::rc::Rc;
 use tidemill::time::minutes;
-use tidemill::{Data, Error, Key, Keyed, Millis, Result, Stream};
+use tidemill::{Data, Key, Keyed, Millis, Result, Stream};
 
 type Test<T> = Rc<dyn Fn(&T) -> bool>;
 
@@ -125,6 +125,18 @@ impl<T> Pattern<T> {
     pub fn skip_past_last(self) -> Self {
         Pattern { skip_past_last: true, ..self }
     }
+
+    /// Why it cannot match, if it cannot, and what to do.
+    fn fault(&self) -> Option<String> {
+        match self {
+            Pattern { within: ..0, .. } => {
+                Some(format!("must be complete within {} ms: choose at least 0", self.within))
+            }
+            _ if !self.without.is_empty() => Some("ends with a `without`: say by `then` what comes after it".into()),
+            _ if self.no_times => Some("wants a step 0 times: choose at least 1, or leave the step out".into()),
+            _ => None,
+        }
+    }
 }
 
 /// Streams in which patterns can be looked for.
@@ -137,25 +149,13 @@ pub trait Matching<'s, T: Data, K: Key>: Sized {
     ///
     /// # Errors
     ///
-    /// [`Error::Graph`] if the name is taken or the pattern cannot match: a time below 0 ms, a step wanted 0 times, or a
-    /// [`Pattern::without`] that no step follows.
+    /// [`Error::Graph`](tidemill::Error::Graph) if the name is taken or, as [`Matcher::new`] says, the pattern cannot match.
     fn matches(self, name: &str, pattern: Pattern<T>) -> Result<(Stream<'s, Found<K, T>>, Stream<'s, Found<K, T>>)>;
 }
 
 impl<'s, T: Data, K: Key, F: Fn(&T) -> K + Clone + 'static> Matching<'s, T, K> for Keyed<'s, T, F> {
     fn matches(self, name: &str, pattern: Pattern<T>) -> Result<(Stream<'s, Found<K, T>>, Stream<'s, Found<K, T>>)> {
-        let fault = match &pattern {
-            pattern if pattern.within < 0 => {
-                format!("must be complete within {} ms: choose at least 0", pattern.within)
-            }
-            pattern if !pattern.without.is_empty() => "ends with a `without`: say by `then` what comes after it".into(),
-            pattern if pattern.no_times => "wants a step 0 times: choose at least 1, or leave the step out".into(),
-            _ => String::new(),
-        };
-        if !fault.is_empty() {
-            return Err(Error::Graph(format!("pattern `{name}` {fault}")));
-        }
-        let (complete, partial) = self.process(name, Matcher::new(pattern))?.branch(|(complete, _)| *complete);
+        let (complete, partial) = self.process(name, Matcher::new(name, pattern)?)?.branch(|(complete, _)| *complete);
         Ok((complete.map(|(_, found)| found), partial.map(|(_, found)| found)))
     }
 }

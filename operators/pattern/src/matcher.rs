@@ -3,7 +3,7 @@
 use crate::Pattern;
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
-use tidemill::{Context, Data, Key, Millis, Process, Reject};
+use tidemill::{Context, Data, Error, Key, Millis, Process, Reject, Result};
 
 /// Partial matches a key may have at once. One more, and the oldest is given as if its time were up.
 pub const MOST_PARTIAL: usize = 1_000;
@@ -28,9 +28,17 @@ pub struct Matcher<K, T> {
 }
 
 impl<K, T> Matcher<K, T> {
-    /// Looks for `pattern`.
-    pub fn new(pattern: Pattern<T>) -> Self {
-        Matcher { pattern, key: PhantomData }
+    /// Looks for `pattern`, which errors call `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`] if the pattern cannot match: a time below 0 ms, a step wanted 0 times, or a [`Pattern::without`]
+    /// that no step follows.
+    pub fn new(name: &str, pattern: Pattern<T>) -> Result<Self> {
+        match pattern.fault() {
+            Some(fault) => Err(Error::Graph(format!("pattern `{name}` {fault}"))),
+            None => Ok(Matcher { pattern, key: PhantomData }),
+        }
     }
 }
 
@@ -258,7 +266,7 @@ mod tests {
             workers in 1usize..5, cut in 0usize..8, after in 1usize..5,
         ) {
             let plain = steps.clone();
-            let make = move || Matcher::<u8, Event>::new(pattern(&plain, within, skip));
+            let make = move || Matcher::<u8, Event>::new("pattern", pattern(&plain, within, skip)).unwrap();
             let mut harness = Harness::process(workers, |event: &Event| event.1, make);
             let (mut out, mut keys, mut before) = (vec![], BTreeMap::<u8, Vec<Event>>::new(), BEGINNING);
             for (number, (events, watermark)) in epochs.iter().enumerate() {
@@ -321,7 +329,7 @@ mod tests {
     #[test]
     fn a_step_may_be_wanted_several_times() {
         let failed = |event: &Event| event.2 == 1;
-        let make = move || Matcher::<u8, Event>::new(Pattern::begin(failed).times(3).within(100));
+        let make = move || Matcher::<u8, Event>::new("pattern", Pattern::begin(failed).times(3).within(100)).unwrap();
         let mut harness = Harness::process(1, |event: &Event| event.1, make);
         for (n, time) in [0, 10, 60, 110].into_iter().enumerate() {
             harness.push(time, (time, 1, 1, n as u32));
@@ -335,7 +343,8 @@ mod tests {
     #[test]
     fn the_oldest_partial_match_gives_way_where_there_are_too_many() {
         let kind = |kind: u8| move |event: &Event| event.2 == kind;
-        let make = move || Matcher::<u8, Event>::new(Pattern::begin(kind(1)).then(kind(2)).within(100_000));
+        let pattern = move || Pattern::begin(kind(1)).then(kind(2)).within(100_000);
+        let make = move || Matcher::<u8, Event>::new("pattern", pattern()).unwrap();
         let mut harness = Harness::process(1, |event: &Event| event.1, make);
         (0..=MOST_PARTIAL as i64).for_each(|time| harness.push(time, (time, 1, 1, 0)));
         harness.watermark(5_000);
@@ -380,7 +389,7 @@ mod tests {
         let counter = Rc::clone(&fired);
         let make = move || {
             let pattern = Pattern::begin(|_: &Event| true).then(|_| true).within(1_000_000);
-            Counted(Matcher::new(pattern), Rc::clone(&counter))
+            Counted(Matcher::new("pattern", pattern).unwrap(), Rc::clone(&counter))
         };
         let mut harness = Harness::process(1, |event: &Event| event.1, make);
         for time in 0..1_000 {
@@ -395,7 +404,8 @@ mod tests {
 
     #[test]
     fn no_time_is_up_at_the_end_of_time() {
-        let make = || Matcher::<u8, Event>::new(Pattern::begin(|_: &Event| true).next(|_| true).within(1_000));
+        let pattern = || Pattern::begin(|_: &Event| true).next(|_| true).within(1_000);
+        let make = move || Matcher::<u8, Event>::new("pattern", pattern()).unwrap();
         let mut harness = Harness::process(1, |event: &Event| event.1, make);
         for time in [Millis::MAX - 5, Millis::MAX] {
             harness.push(time, (time, 1, 1, 0));
@@ -414,7 +424,10 @@ mod tests {
                 let events = job.source("events", Events::new(vec![(0, 0, 0, 0)]), timing)?;
                 events.key_by(|event| event.1).matches("carts", pattern())?.0.sink("out", Memory::new())
             });
-            outcome.unwrap_err().to_string()
+            let error = outcome.unwrap_err().to_string();
+            let alone = Matcher::<u8, Event>::new("carts", pattern());
+            assert_eq!(alone.err().map(|error| error.to_string()), Some(error.clone()));
+            error
         };
         fn begin() -> Pattern<Event> {
             Pattern::begin(|_| true)

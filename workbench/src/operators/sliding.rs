@@ -2,7 +2,8 @@
 
 use super::{Operator, State, by_user, end, end_rows};
 use crate::{DISORDER, Event};
-use tidemill_feature::{Distinct, HOUR, MINUTE, Role, Sliding, SlidingWindows, Span, Windows};
+use tidemill_feature::{AskAtOnce, Distinct, HOUR, MINUTE, Role, Sliding, SlidingWindows, Span, Windows};
+use tidemill_rank::Ranks;
 
 const WINDOWS: Windows<2> = Windows::new([Span::last(10 * MINUTE), Span::last(HOUR)]);
 const LENIENT: Windows<2> = WINDOWS.lateness(DISORDER.unsigned_abs());
@@ -19,6 +20,12 @@ pub(super) const OPERATORS: &[Operator] = &[
     Operator::new("feature", "at once, corrected", State::Goes, |name, events| {
         let sliding = Sliding::new(LENIENT, |event: &Event| Role::Both([event.cents]));
         end_rows(by_user(events).at_once(name, sliding)?.0)
+    })
+    .late(),
+    Operator::new("feature", "at once, asked by the latest", State::Stays, |name, events| {
+        let latest = by_user(events.clone()).latest(&format!("{name}: rows"))?;
+        let row = |event: &Event| (event.user, event.time);
+        end_rows(latest.at_once(name, row, by_user(events), |event| [event.cents], LENIENT)?.0)
     })
     .late(),
 ];

@@ -15,6 +15,10 @@ const fn window(name: &'static str, attach: super::Attach) -> Operator {
 
 pub(super) const OPERATORS: &[Operator] = &[
     window("tumbling", |name, events| finals(name, events, Windows::tumbling(minutes(1)), turnover())),
+    // By the clock an hour outlasts the events, so its state stays.
+    Operator::new("window", "tumbling, processing time", State::Stays, |name, events| {
+        finals(name, events.in_processing_time(), Windows::tumbling(hours(1)), turnover())
+    }),
     window("hopping, 24 h by 1 h", |name, events| {
         finals(name, events, Windows::hopping(hours(24), hours(1)), turnover())
     })

@@ -54,6 +54,7 @@ pub struct Derived<D: Data, E: Data> {
 /// A dataflow, and its two ends.
 struct Graph<D: Data, E: Data> {
     worker: Worker,
+    shared: Arc<Shared>,
     input: InputSession<Epoch, D, isize>,
     probe: ProbeHandle<Epoch>,
     out: Rc<RefCell<Vec<((Epoch, E), isize)>>>,
@@ -62,7 +63,8 @@ struct Graph<D: Data, E: Data> {
 impl<D: Data, E: Data> Graph<D, E> {
     fn new(derive: &Derive<D, E>) -> Self {
         let mut worker = Worker::new(Default::default(), Allocator::Thread(Thread::default()), Some(Instant::now()));
-        let runtime = Runtime::new(Config::default(), 0, 1, Arc::new(Shared::new(1, None)));
+        let shared = Arc::new(Shared::new(1, None));
+        let runtime = Runtime::new(Config::default(), 0, 1, Arc::clone(&shared));
         let (mut input, probe, out) = (InputSession::new(), ProbeHandle::new(), Rc::<RefCell<Vec<_>>>::default());
         worker.dataflow::<Epoch, _, _>(|scope| {
             let job = Job::new(scope, runtime);
@@ -74,7 +76,7 @@ impl<D: Data, E: Data> Graph<D, E> {
                 move |(row, epoch, diff): &(E, Epoch, isize)| out.borrow_mut().push(((*epoch, row.clone()), *diff));
             rows.inspect(keep).probe_with(&probe);
         });
-        Graph { worker, input, probe, out }
+        Graph { worker, shared, input, probe, out }
     }
 
     /// Closes `epoch`, and returns what changed in it.
@@ -83,6 +85,9 @@ impl<D: Data, E: Data> Graph<D, E> {
         self.input.flush();
         while self.probe.less_equal(&epoch) {
             self.worker.step();
+            if let Some(error) = self.shared.failure() {
+                panic!("{error}");
+            }
         }
         let mut changes = self.out.take();
         consolidate(&mut changes);
@@ -115,6 +120,10 @@ impl<D: Data, E: Data> Derived<D, E> {
     }
 
     /// Closes the epoch.
+    ///
+    /// # Panics
+    ///
+    /// If an operator stops the job.
     pub fn close_epoch(&mut self) {
         for ((epoch, row), diff) in self.graph.close(self.epoch) {
             *self.rows.entry(row.clone()).or_default() += diff;
@@ -136,6 +145,10 @@ impl<D: Data, E: Data> Derived<D, E> {
 
     /// Closes the epoch, throws the dataflow away, and makes it again as after a restart: by saying once the rows it derives from.
     /// Returns the rows that it says again, with how often each is true.
+    ///
+    /// # Panics
+    ///
+    /// If an operator stops the job.
     pub fn restore(&mut self) -> Vec<(E, isize)> {
         self.close_epoch();
         self.given.retain(|_, count| *count != 0);
