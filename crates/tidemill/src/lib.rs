@@ -38,7 +38,7 @@ mod tide;
 pub mod time;
 mod timers;
 mod watch;
-mod windowed;
+mod windowed_keys;
 
 pub use checkpoint::{Checkpointing, Restore};
 pub use clock::{Clock, ManualClock};
@@ -66,7 +66,7 @@ pub use stream::{Key, Keyed, Stream};
 pub use tide::Tide;
 pub use time::{Epoch, Millis};
 pub use timers::Timers;
-pub use windowed::Windowed;
+pub use windowed_keys::WindowedKeys;
 
 pub use differential_dataflow;
 pub use timely;

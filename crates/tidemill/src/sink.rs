@@ -18,9 +18,16 @@ pub trait Sink: 'static {
     /// What it takes: [`Record<T>`] from a stream, [`Update<T>`] from a collection.
     type Item;
 
-    /// The job begins, before anything is written: where it begins, and what this sink saved then.
-    fn open(&mut self, _start: &Start) -> Result<(), SinkError> {
-        Ok(())
+    /// The job begins, before anything is written: where it begins, and what this sink saved then. Unless it is written, the
+    /// sink cannot go on from a checkpoint, and a job that would stops.
+    fn open(&mut self, start: &Start) -> Result<(), SinkError> {
+        if start.epoch == 0 {
+            return Ok(());
+        }
+        Err(SinkError::new(
+            "it cannot go on from a checkpoint, for it does not say how: write `Sink::open` and `Sink::save` for it, or begin \
+             anew with `--restore none`",
+        ))
     }
 
     /// The rows of a collection that are true at the epoch a job goes on from, which is before any [`Sink::write`]: all were
@@ -148,6 +155,10 @@ impl<T: Ord> Memory<Update<T>> {
 
 impl<T: Send + 'static> Sink for Memory<T> {
     type Item = T;
+    fn open(&mut self, _: &Start) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     fn write(&mut self, epoch: Epoch, items: &mut Vec<T>) -> Result<(), SinkError> {
         let mut all = self.items.lock().unwrap_or_else(PoisonError::into_inner);
         all.extend(items.drain(..).map(|item| (epoch, item)));
@@ -168,6 +179,10 @@ impl<T> Console<T> {
 
 impl<T: Debug + 'static> Sink for Console<Record<T>> {
     type Item = Record<T>;
+    fn open(&mut self, _: &Start) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     fn write(&mut self, _: Epoch, items: &mut Vec<Record<T>>) -> Result<(), SinkError> {
         print(items.drain(..).map(|record| format!("{:?}", record.value)))
     }
@@ -175,6 +190,10 @@ impl<T: Debug + 'static> Sink for Console<Record<T>> {
 
 impl<T: Debug + 'static> Sink for Console<Update<T>> {
     type Item = Update<T>;
+    fn open(&mut self, _: &Start) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     fn write(&mut self, epoch: Epoch, items: &mut Vec<Update<T>>) -> Result<(), SinkError> {
         print(items.drain(..).map(|update| format!("epoch {epoch} {:+} {:?}", update.diff, update.row)))
     }
@@ -198,6 +217,10 @@ pub(crate) struct LogDeadLetters {
 
 impl Sink for LogDeadLetters {
     type Item = Record<DeadLetter>;
+    fn open(&mut self, _: &Start) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     fn write(&mut self, _: Epoch, items: &mut Vec<Record<DeadLetter>>) -> Result<(), SinkError> {
         for letter in items.drain(..) {
             self.seen += 1;

@@ -67,3 +67,4 @@ pub use json::JsonLines;
 pub use json_sink::JsonLinesSink;
 pub use line::{Line, Number};
 pub use lines::{Lines, ParseLine};
+pub use output::Output;

@@ -9,9 +9,12 @@ use tidemill::SinkError;
 /// Bytes collected before they are handed on.
 pub(crate) const BUFFER: usize = 64 << 10;
 
-/// An output, made at the first write, so that of the copies of a sink on many workers only the
-/// one that writes touches the file.
-pub(crate) struct Output {
+/// A file that a sink writes, or standard output for `-`: what sinks of other formats are made on. A name that ends in `.gz`
+/// or `.zst` says how it is compressed.
+///
+/// The file is created, or emptied, by the first write, so that of the copies of a sink on many workers only the one that
+/// writes touches it. All errors name the file and say what to do.
+pub struct Output {
     path: PathBuf,
     to: To,
 }
@@ -28,8 +31,8 @@ enum To {
 }
 
 impl Output {
-    /// Checks what can be checked without touching the file.
-    pub(crate) fn new(path: PathBuf) -> Result<Self, SinkError> {
+    /// An output to `path`; checks what can be checked without touching the file.
+    pub fn new(path: PathBuf) -> Result<Self, SinkError> {
         let shown = path.display();
         if path.as_os_str().is_empty() {
             return Err(SinkError::new("the output has no name: give a path, or `-` for standard output"));
@@ -84,7 +87,7 @@ impl Output {
 
     /// Goes on behind the first bytes of the file, as [`Output::save`] gave them, and drops the others. Standard output is
     /// left as it is: what was written to it cannot be taken back.
-    pub(crate) fn resume(&mut self, saved: &[u8]) -> Result<(), SinkError> {
+    pub fn resume(&mut self, saved: &[u8]) -> Result<(), SinkError> {
         let Ok(length) = saved.try_into().map(u64::from_le_bytes) else {
             return Err(SinkError::new(format!("{}: the checkpoint does not say how long it was", self.name())));
         };
@@ -115,7 +118,7 @@ impl Output {
     }
 
     /// Waits until everything written is on the disk and would be whole if nothing more came. Returns how long the file is.
-    pub(crate) fn save(&mut self) -> Result<Vec<u8>, SinkError> {
+    pub fn save(&mut self) -> Result<Vec<u8>, SinkError> {
         let mut length = 0;
         if let To::Whole(file) = &mut self.to {
             length = file.stream_position().map_err(|error| self.failed(&error))?;
@@ -142,7 +145,8 @@ impl Output {
         Ok(length.to_le_bytes().to_vec())
     }
 
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
+    /// Writes bytes, which may stay in memory until [`Output::flush`].
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
         self.with(|to| match to {
             To::Plain(file) => file.write_all(bytes),
             To::Gzip(file) => file.write_all(bytes),
@@ -154,7 +158,7 @@ impl Output {
 
     /// Hands what was written to the operating system; of a compressed file, what the compressor
     /// has finished.
-    pub(crate) fn flush(&mut self) -> Result<(), SinkError> {
+    pub fn flush(&mut self) -> Result<(), SinkError> {
         self.with(|to| match to {
             To::Plain(file) => file.flush(),
             To::Gzip(file) => file.get_mut().flush(),
@@ -165,7 +169,7 @@ impl Output {
     }
 
     /// Finishes the file and waits until it is on the disk.
-    pub(crate) fn close(&mut self) -> Result<(), SinkError> {
+    pub fn close(&mut self) -> Result<(), SinkError> {
         if let To::Whole(_) = self.to {
             self.to = To::Closed;
         }
@@ -196,7 +200,7 @@ impl Output {
     }
 
     /// What to call it in messages.
-    pub(crate) fn name(&self) -> String {
+    pub fn name(&self) -> String {
         if self.is_stdout() { "standard output".to_owned() } else { format!("`{}`", self.path.display()) }
     }
 }

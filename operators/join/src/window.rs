@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tidemill::time::show;
 use tidemill::{
     Closing, Data, Emit, Kernel, Key, Keys, Millis, Order, Record, Result, Save, Saved, Seq, StateError, Stream,
-    Windowed, type_name,
+    WindowedKeys, type_name,
 };
 
 /// A join of the events of a window to be: see [`Joining::window`].
@@ -74,12 +74,12 @@ pub(crate) struct WindowKernel<K, L, R, F, J> {
     outer: Outer,
     join: J,
     /// By the window's start.
-    open: Windowed<K, Sides<L, R>>,
+    open: WindowedKeys<K, Sides<L, R>>,
 }
 
 impl<K, L, R, F, J> WindowKernel<K, L, R, F, J> {
     pub fn new(key: F, (width, offset): (Millis, Millis), outer: Outer, join: J) -> Self {
-        WindowKernel { key, width, offset, outer, join, open: Windowed::new() }
+        WindowKernel { key, width, offset, outer, join, open: WindowedKeys::new() }
     }
 }
 

@@ -1,13 +1,12 @@
 //! `fraud features`: every payment's features, out of the streaming graph.
 
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use fraud::features::Features;
 use fraud::{graph, input};
 use tidemill::time::seconds;
-use tidemill::{Config, Epoch, Record, Sink, SinkError};
+use tidemill::{Config, Epoch, Record, Sink, SinkError, Start};
+use tidemill_files::Output;
 
 /// The flags of `fraud features`.
 #[derive(clap::Args)]
@@ -37,7 +36,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let out = arguments.out.clone();
     let report = tidemill::execute(config, move |job| {
         let features = graph::final_features(payments.stream(job, "payments", disorder)?, delay)?;
-        features.sink("features", FeatureCsv::new(&out))
+        features.sink("features", FeatureCsv::new(&out)?)
     })?
     .finished()?;
     let cpu = tidemill::report::cpu_seconds() - made;
@@ -56,39 +55,24 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes features as CSV without a header: integers only, so nothing needs quoting. The file is
-/// created when the first features come, or the end.
+/// Writes features as CSV without a header: integers only, so nothing needs quoting.
 struct FeatureCsv {
-    path: PathBuf,
-    out: Option<Box<dyn Write>>,
+    out: Output,
     text: Vec<u8>,
 }
 
 impl FeatureCsv {
-    fn new(path: &Path) -> Self {
-        FeatureCsv { path: path.to_owned(), out: None, text: Vec::new() }
-    }
-
-    fn failed(&self, error: &std::io::Error) -> SinkError {
-        SinkError::new(format!("cannot write {}: {error}", self.path.display()))
-    }
-
-    /// Writes what is in `text`.
-    fn flush(&mut self) -> Result<(), SinkError> {
-        let mut out = match self.out.take() {
-            Some(out) => out,
-            None if self.path.as_os_str() == "-" => Box::new(std::io::stdout()),
-            None => Box::new(File::create(&self.path).map_err(|error| self.failed(&error))?),
-        };
-        let written = out.write_all(&self.text).and_then(|()| out.flush()).map_err(|error| self.failed(&error));
-        self.text.clear();
-        self.out = Some(out);
-        written
+    fn new(path: &Path) -> Result<Self, SinkError> {
+        Ok(FeatureCsv { out: Output::new(path.into())?, text: Vec::new() })
     }
 }
 
 impl Sink for FeatureCsv {
     type Item = Record<Features>;
+
+    fn open(&mut self, start: &Start) -> Result<(), SinkError> {
+        start.saved.as_ref().map_or(Ok(()), |saved| self.out.resume(saved))
+    }
 
     fn write(&mut self, _: Epoch, items: &mut Vec<Record<Features>>) -> Result<(), SinkError> {
         let mut digits = itoa::Buffer::new();
@@ -103,10 +87,20 @@ impl Sink for FeatureCsv {
             self.text.pop();
             self.text.push(b'\n');
         }
-        self.flush()
+        self.out.write(&self.text)?;
+        self.text.clear();
+        Ok(())
+    }
+
+    fn commit(&mut self, _: Epoch) -> Result<(), SinkError> {
+        self.out.flush()
+    }
+
+    fn save(&mut self) -> Result<Vec<u8>, SinkError> {
+        self.out.save()
     }
 
     fn close(&mut self) -> Result<(), SinkError> {
-        self.flush()
+        self.out.close()
     }
 }

@@ -12,26 +12,26 @@ use std::ops::RangeBounds;
 
 /// The state of one worker's keys in each window that is open, found by the window's start or number: [`Keys`] for windows.
 #[derive(Clone, Debug)]
-pub struct Windowed<K, S> {
+pub struct WindowedKeys<K, S> {
     windows: BTreeMap<Millis, Keys<K, S>>,
     /// What was written down of windows that are closed.
     gone: Vec<(Millis, K)>,
 }
 
-impl<K, S> Default for Windowed<K, S> {
+impl<K, S> Default for WindowedKeys<K, S> {
     fn default() -> Self {
-        Windowed { windows: BTreeMap::new(), gone: Vec::new() }
+        WindowedKeys { windows: BTreeMap::new(), gone: Vec::new() }
     }
 }
 
-impl<K, S> Windowed<K, S> {
+impl<K, S> WindowedKeys<K, S> {
     /// No windows.
     pub fn new() -> Self {
         Self::default()
     }
 }
 
-impl<K: Key, S> Windowed<K, S> {
+impl<K: Key, S> WindowedKeys<K, S> {
     /// The keys of a window; `make` makes those of a new one.
     pub fn get_or_insert_with(&mut self, window: Millis, make: impl FnOnce() -> Keys<K, S>) -> &mut Keys<K, S> {
         self.windows.entry(window).or_insert_with(make)
@@ -65,7 +65,7 @@ impl<K: Key, S> Windowed<K, S> {
     }
 }
 
-impl<K: Key, S: Serialize + DeserializeOwned> Windowed<K, S> {
+impl<K: Key, S: Serialize + DeserializeOwned> WindowedKeys<K, S> {
     /// Writes down what has changed since the last time, or everything, as [`crate::Kernel::save`] wants it.
     pub fn save(&mut self, save: &mut Save) {
         for (window, key) in self.gone.drain(..) {
@@ -78,7 +78,7 @@ impl<K: Key, S: Serialize + DeserializeOwned> Windowed<K, S> {
         }
     }
 
-    /// Takes back an entry that [`Windowed::save`] wrote.
+    /// Takes back an entry that [`WindowedKeys::save`] wrote.
     pub fn load(&mut self, entry: Saved<'_>) -> Result<(), StateError> {
         let (window, key) = postcard::from_bytes(entry.key)?;
         self.windows.entry(window).or_default().loaded(key, postcard::from_bytes(entry.value)?);
