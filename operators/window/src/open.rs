@@ -8,6 +8,13 @@ use tidemill::{Key, State, StateError};
 /// By the window's start or the pane's number. None of them is empty.
 pub(crate) type Open<K, Acc> = BTreeMap<i64, FxHashMap<K, Acc>>;
 
+/// The keys of a span that begins, with room for as many as one that has ended had. `sizes` has those, and each makes room
+/// once: else one large span would make all that are open after it as large.
+#[cold]
+pub(crate) fn begin<K, Acc>(sizes: &mut Vec<usize>) -> FxHashMap<K, Acc> {
+    FxHashMap::with_capacity_and_hasher(sizes.pop().unwrap_or(0), Default::default())
+}
+
 /// The state of each key group, for [`Kernel::snapshot`](tidemill::Kernel::snapshot).
 pub(crate) fn snapshot<K: Key, Acc: State>(open: &Open<K, Acc>) -> Vec<(u8, Vec<u8>)> {
     let mut groups: BTreeMap<u8, BTreeMap<i64, BTreeMap<&K, &Acc>>> = BTreeMap::new();

@@ -2,7 +2,7 @@
 //! taken out of a running result, and what enters is added.
 
 use crate::aggregate::Aggregate;
-use crate::open::{Open, restore, snapshot};
+use crate::open::{Open, begin, restore, snapshot};
 use crate::windows::{Grid, Window, Windows, closed_through, place};
 use rustc_hash::FxHashMap;
 use std::ops::Range;
@@ -28,21 +28,21 @@ pub(crate) struct RollingKernel<K, F, A: Aggregate> {
     /// What the panes before `rolled` add up to; each key is in one of them.
     running: FxHashMap<K, Running<A::Acc>>,
     rolled: i64,
-    /// How many keys the pane added last had: the next ones will be as large.
-    size: usize,
+    /// How many keys the panes added last had, for as many that begin.
+    sizes: Vec<usize>,
 }
 
 impl<K: Key, F: Fn(&A::In) -> K, A: Aggregate> RollingKernel<K, F, A> {
     pub fn new(key: F, windows: Windows, lateness: Millis, aggregate: A) -> Self {
         let (panes, running) = (Open::new(), FxHashMap::default());
         let grid = windows.grid();
-        RollingKernel { key, windows, grid, lateness, aggregate, panes, running, rolled: i64::MIN, size: 0 }
+        RollingKernel { key, windows, grid, lateness, aggregate, panes, running, rolled: i64::MIN, sizes: Vec::new() }
     }
 
     /// Adds the panes up to those of a window.
     fn enter(&mut self, panes: &Range<i64>) {
         for (_, keys) in self.panes.range(self.rolled..panes.end) {
-            self.size = keys.len();
+            self.sizes.push(keys.len());
             for (key, acc) in keys {
                 let running = match self.running.get_mut(key) {
                     Some(running) => running,
@@ -104,8 +104,7 @@ where
                 emit.late.extend(run.cloned());
                 continue;
             }
-            let room = || FxHashMap::with_capacity_and_hasher(self.size, Default::default());
-            let keys = self.panes.entry(pane).or_insert_with(room);
+            let keys = self.panes.entry(pane).or_insert_with(|| begin(&mut self.sizes));
             for record in run {
                 let key = (self.key)(&record.value);
                 if pane < self.rolled {
@@ -147,5 +146,25 @@ where
     fn restore(&mut self, _: Closing, state: &[u8], _: &mut Emit<A::In, Self::Out>) -> Result<(), StateError> {
         // The next window adds all panes anew.
         restore(&mut self.panes, state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Count;
+    use tidemill::Seq;
+    use tidemill::time::BEGINNING;
+
+    #[test]
+    fn a_large_pane_makes_room_in_one_that_follows_and_not_in_all() {
+        let mut kernel = RollingKernel::new(|key: &i64| *key, Windows::hopping(20, 10), 0, Count::new());
+        let event = |time, key| Record { time, seq: Seq::new(0, 0), value: key };
+        let (at, mut emit) = (Closing { epoch: 1, before: BEGINNING, after: 20 }, Emit::default());
+        kernel.records(at, &mut (0..10_000).map(|key| event(0, key)).collect(), &mut emit);
+        kernel.settle(at, &mut emit);
+        kernel.records(at, &mut (2..=1_001).map(|n| event(10 * n, n)).collect(), &mut emit);
+        let room: Vec<usize> = kernel.panes.range(2..).map(|(_, keys)| keys.capacity()).collect();
+        assert!(room.len() == 1_000 && room[0] >= 10_000 && room.iter().sum::<usize>() < 30_000, "{room:?}");
     }
 }

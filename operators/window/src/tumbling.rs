@@ -1,9 +1,8 @@
 //! Tumbling windows and the global one, each given once.
 
 use crate::aggregate::Aggregate;
-use crate::open::{Open, restore, snapshot};
+use crate::open::{Open, begin, restore, snapshot};
 use crate::windows::{Kind, Window, Windows, closed_through, place};
-use rustc_hash::FxHashMap;
 use std::ops::Range;
 use tidemill::time::{BEGINNING, END};
 use tidemill::{Closing, Emit, Kernel, Key, Millis, Order, Record, StateError, type_name};
@@ -16,13 +15,13 @@ pub(crate) struct TumblingKernel<K, F, A: Aggregate> {
     aggregate: A,
     /// By the window's start; none of them is empty.
     open: Open<K, A::Acc>,
-    /// How many keys the window emitted last had: the next ones will be as large.
-    size: usize,
+    /// How many keys the windows emitted last had, for as many that begin.
+    sizes: Vec<usize>,
 }
 
 impl<K: Key, F: Fn(&A::In) -> K, A: Aggregate> TumblingKernel<K, F, A> {
     pub fn new(key: F, windows: Windows, lateness: Millis, aggregate: A) -> Self {
-        TumblingKernel { key, windows, lateness, aggregate, open: Open::new(), size: 0 }
+        TumblingKernel { key, windows, lateness, aggregate, open: Open::new(), sizes: Vec::new() }
     }
 }
 
@@ -66,12 +65,10 @@ where
                 emit.late.extend(run.cloned());
                 continue;
             }
-            let room = || FxHashMap::with_capacity_and_hasher(self.size, Default::default());
-            let keys = self.open.entry(window.start).or_insert_with(room);
-            run.for_each(|record| {
-                let acc = keys.entry((self.key)(&record.value)).or_default();
-                self.aggregate.add(acc, &record.value);
-            });
+            let keys = self.open.entry(window.start).or_insert_with(|| begin(&mut self.sizes));
+            for record in run {
+                self.aggregate.add(keys.entry((self.key)(&record.value)).or_default(), &record.value);
+            }
         }
         records.clear();
     }
@@ -84,7 +81,7 @@ where
                 break;
             }
             let keys = open.remove();
-            self.size = keys.len();
+            self.sizes.push(keys.len());
             emit.out.extend(keys.into_iter().map(|(key, acc)| {
                 let (seq, value) = (place(&key), self.aggregate.result(&acc));
                 Record { time: end - 1, seq, value: Window { key, start, end, value } }
@@ -98,5 +95,24 @@ where
 
     fn restore(&mut self, _: Closing, state: &[u8], _: &mut Emit<A::In, Self::Out>) -> Result<(), StateError> {
         restore(&mut self.open, state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Count;
+    use tidemill::Seq;
+
+    #[test]
+    fn a_large_window_makes_room_in_one_that_follows_and_not_in_all() {
+        let mut kernel = TumblingKernel::new(|key: &i64| *key, Windows::tumbling(10), 0, Count::new());
+        let event = |time, key| Record { time, seq: Seq::new(0, 0), value: key };
+        let (at, mut emit) = (Closing { epoch: 1, before: BEGINNING, after: 10 }, Emit::default());
+        kernel.records(at, &mut (0..10_000).map(|key| event(0, key)).collect(), &mut emit);
+        kernel.settle(at, &mut emit);
+        kernel.records(at, &mut (1..=1_000).map(|n| event(10 * n, n)).collect(), &mut emit);
+        let room: Vec<usize> = kernel.open.values().map(|keys| keys.capacity()).collect();
+        assert!(room.len() == 1_000 && room[0] >= 10_000 && room.iter().sum::<usize>() < 30_000, "{room:?}");
     }
 }
