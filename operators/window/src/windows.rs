@@ -341,6 +341,11 @@ pub(crate) fn place<K: Key>(key: &K) -> Seq {
     Seq::new(WINDOW, hash).child((hash >> 48) as usize)
 }
 
+/// The time `span` after `time`; never, if the span is `Millis::MAX`.
+pub(crate) fn after(time: Millis, span: Millis) -> Millis {
+    if span == Millis::MAX { END } else { time.saturating_add(span) }
+}
+
 /// The watermark less the allowed lateness: what has ended by then is closed.
 pub(crate) fn closed_through(watermark: Millis, lateness: Millis) -> Millis {
     if watermark == END { END } else { watermark.saturating_sub(lateness) }
