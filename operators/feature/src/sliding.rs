@@ -112,6 +112,11 @@ pub trait SlidingWindows<'s, T: Data> {
     ///
     /// Events are taken by event time, ties by place ([`tidemill::Seq`]). State per key reaches back as far as
     /// the widest window, and an idle key's goes when nothing can reach it any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`](tidemill::Error::Graph) if the name is taken or all that is read comes from control sources, which
+    /// have no watermark.
     fn finals<F, const N: usize, const W: usize, X>(
         self,
         name: &str,
@@ -133,6 +138,10 @@ pub trait SlidingWindows<'s, T: Data> {
     ///
     /// The stream holds the events that came too late, and have changed nothing: a question behind
     /// the horizon, a fact that no question from the horizon on can reach.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`](tidemill::Error::Graph) if the name is taken.
     fn at_once<F, const N: usize, const W: usize, X>(
         self,
         name: &str,

@@ -50,6 +50,10 @@ pub trait Ranks<'s, T: Data, K: Key>: Sized {
     /// Every event counts, also late ones. Rows change in the epoch of the events that change them.
     ///
     /// State: one counter per key and item.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`](tidemill::Error::Graph) if the name is taken.
     fn top_counts<I>(
         self,
         name: &str,
@@ -63,6 +67,10 @@ pub trait Ranks<'s, T: Data, K: Key>: Sized {
     /// Every event counts, also late ones. Rows change in the epoch of the events that change them.
     ///
     /// State: `k` events per key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`](tidemill::Error::Graph) if the name is taken.
     fn top_k<S: Data + Ord>(
         self,
         name: &str,
@@ -77,6 +85,10 @@ pub trait Ranks<'s, T: Data, K: Key>: Sized {
     ///
     /// So a stream of versions is a table of what holds now, and a stream of things that happen once each is a table of
     /// them. State: one event per key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`](tidemill::Error::Graph) if the name is taken.
     fn latest(self, name: &str) -> Result<Collection<'s, T>>
     where
         T: Ord;

@@ -2,7 +2,7 @@
 
 use crate::aggregate::Aggregate;
 use crate::numbered::Numbered;
-use crate::windows::{Grid, Kind, Windows, closed_through};
+use crate::windows::{Grid, Kind, Windows, after, closed_through};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use tidemill::Millis;
@@ -97,7 +97,7 @@ impl<Acc: Clone + Default> Panes<Acc> {
             Kind::Global => (0, BEGINNING..END),
             Kind::Count { size } => {
                 let filled = time + 1;
-                let of = |events| if events == size { filled } else { time.saturating_add(shape.idle) };
+                let of = |events| if events == size { filled } else { after(time, shape.idle) };
                 match self.panes.last() {
                     Some((number, last)) if last.events < size && time < last.end => {
                         (number, last.start..of(last.events + 1))

@@ -4,7 +4,7 @@ use crate::aggregate::Aggregate;
 use crate::finals::{arrange, order};
 use crate::numbered::Numbered;
 use crate::panes::{Added, Panes, Shape};
-use crate::windows::{Window, Windows};
+use crate::windows::{Window, Windows, after};
 use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -87,7 +87,7 @@ impl<K: Key, F: Fn(&A::In) -> K, A: Aggregate> RowsKernel<K, F, A> {
 
     /// When the row of a window that ends at `end` is retracted.
     fn gone(&self, end: Millis) -> Millis {
-        self.shape.closes(end).saturating_add(self.keep)
+        after(self.shape.closes(end), self.keep)
     }
 
     /// Says of one key what has changed.

@@ -138,7 +138,8 @@ impl Oracle {
                     let mut content = filling.and_then(|window| self.open.remove(&window)).unwrap_or_default();
                     content.push((time, number));
                     let full = content.len() == size as usize;
-                    let end = if full { time + 1 } else { time.saturating_add(self.windows.idle) };
+                    let idle = Some(self.windows.idle).filter(|idle| *idle != Millis::MAX);
+                    let end = if full { time + 1 } else { idle.map_or(END, |idle| time + idle) };
                     let start = filling.map_or(time, |window| window.1);
                     // Several windows of one key may have the same span: then both contents, one behind the other.
                     self.open.entry((key, start, end)).or_default().extend(content);
@@ -298,7 +299,7 @@ proptest! {
             oracle.close(*watermark);
             let open: BTreeSet<_> = oracle.open.keys().map(|(key, start, _)| (*key, *start)).collect();
             over.extend(said.extract_if(.., |window, _| !open.contains(window)).map(|(_, row)| row));
-            let gone = |row: &Given| row.end.saturating_add(lateness).saturating_add(keep) <= *watermark;
+            let gone = |row: &Given| keep != Millis::MAX && row.end.saturating_add(lateness + keep) <= *watermark;
             over.retain(|row| *watermark == END || !gone(row));
 
             events.iter().for_each(|event| harness.push(event.0, *event));
@@ -461,6 +462,17 @@ fn an_early_row_is_made_true_when_the_watermark_is_at_the_end_it_gives() {
     assert_eq!(changes[1], [], "another one makes a firing");
     assert_eq!(changes[2], [(11, vec![0, 1], -1), (18, vec![0, 1, 8], 1)]);
     assert_eq!(changes[3], []);
+}
+
+#[test]
+fn a_row_that_is_kept_for_ever_is_kept_also_if_it_is_of_before_1970() {
+    let windows = Windows::tumbling(100);
+    let mut harness = Harness::kernel(1, key, move || RowsKernel::new(key, windows, 0, Millis::MAX, None, Contents));
+    harness.push(-1_000, (-1_000, 1, 1));
+    harness.watermark(END - 1);
+    assert_eq!(harness.changes().len(), 1);
+    harness.watermark(END);
+    assert_eq!(harness.changes(), []);
 }
 
 #[test]

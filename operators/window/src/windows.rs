@@ -63,7 +63,8 @@ impl Windows {
     }
 
     /// Every `size` events of a key, in order of event time. The window ends 1 ms after its last event. One that never
-    /// fills up is given when the input ends, or see [`Windows::idle`].
+    /// fills up is given when the input ends, or see [`Windows::idle`]. Several windows of a key may have the same span; if they
+    /// have the same value too, they are one row that is there as many times.
     pub fn count(size: u64) -> Self {
         Self::of(Kind::Count { size })
     }
@@ -209,8 +210,12 @@ where
     /// as a side output, or leave it and they are dropped and counted in the job's report. An event behind the watermark
     /// that still finds a window open counts in that one.
     ///
-    /// State: the open windows; nothing of a key outlives the last of its windows. Fails if the name is taken or windows
-    /// make no sense.
+    /// State: the open windows; nothing of a key outlives the last of its windows.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`] if the name is taken, windows make no sense or are to fire early, or windows by count read control
+    /// sources only.
     pub fn finals(self, name: &str) -> Result<(Stream<'s, Window<K, A::Out>>, Stream<'s, T>)> {
         let Windowed { keyed, windows, aggregate, lateness, early } = self;
         windows.check(name, lateness, early)?;
@@ -246,8 +251,12 @@ where
     ///
     /// The stream holds the events that came too late to correct anything: a side output, or else dropped and counted.
     ///
-    /// State: the open windows' accumulators, and every row that has not been retracted. Fails if the name is taken or
-    /// windows make no sense.
+    /// State: the open windows' accumulators, and every row that has not been retracted.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`] if the name is taken, windows make no sense or `keep` is less than 0 ms, or windows by count read
+    /// control sources only.
     pub fn rows(self, name: &str, keep: Millis) -> Result<(Collection<'s, Window<K, A::Out>>, Stream<'s, T>)>
     where
         A::Out: Ord,
@@ -339,6 +348,11 @@ const WINDOW: u16 = u16::MAX - 3;
 pub(crate) fn place<K: Key>(key: &K) -> Seq {
     let hash = stable_hash(key);
     Seq::new(WINDOW, hash).child((hash >> 48) as usize)
+}
+
+/// The time `span` after `time`; never, if the span is `Millis::MAX`.
+pub(crate) fn after(time: Millis, span: Millis) -> Millis {
+    if span == Millis::MAX { END } else { time.saturating_add(span) }
 }
 
 /// The watermark less the allowed lateness: what has ended by then is closed.

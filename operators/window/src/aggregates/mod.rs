@@ -151,4 +151,18 @@ mod tests {
         assert!((*median - 3.0).abs() < 0.03, "{median}");
         assert!(quantiles.result(&Default::default())[0].is_nan());
     }
+
+    #[test]
+    fn quantiles_tell_numbers_apart_over_17_orders_of_magnitude_and_down_to_1e_9() {
+        let median = |numbers: [f64; 3]| {
+            let quantiles = Quantiles::of(&[0.5], |x: &f64| *x);
+            let mut acc = Default::default();
+            numbers.iter().for_each(|x| quantiles.add(&mut acc, x));
+            *quantiles.result(&acc)[0]
+        };
+        assert!((median([1.0, 2.0, 1e17]) - 2.0).abs() < 0.02);
+        assert!((3.0..1e3).contains(&median([1.0, 2.0, 1e20])), "the smallest that there is a counter for");
+        assert!((median([-1.0, 1.1e-9, 1.0]) - 1.1e-9).abs() < 1.1e-11);
+        assert_eq!(median([-1.0, 1e-9, 1.0]), 0.0);
+    }
 }

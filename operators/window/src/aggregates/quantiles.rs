@@ -7,7 +7,10 @@ use std::marker::PhantomData;
 use tidemill::Data;
 
 /// Quantiles of a number of each event, each within 1 % of a true one: a DDSketch (Masson, Rim and Lee, VLDB 2019) of at
-/// most 2,048 counters. Numbers that are not finite are left out; where there are no others, quantiles are NaN.
+/// most 2,048 counters for each sign. Numbers that are not finite are left out; where there are no others, quantiles are NaN.
+///
+/// The counters reach 17 orders of magnitude down from the greatest number of their sign: smaller ones count as the smallest
+/// that there is a counter for. Numbers up to 1e-9 on either side of 0 count as 0.
 #[derive(Clone, Debug)]
 pub struct Quantiles<T, F> {
     levels: Vec<f64>,
