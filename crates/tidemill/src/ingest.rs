@@ -82,6 +82,7 @@ where
                 if let (Some(a), Some(b), Some(c)) = retained {
                     for tick in batches.flat_map(|batch| batch.drain(..)) {
                         let Tick { wall } = tick;
+                        at_work.shared.epochs.fetch_max(*a.time(), Ordering::Relaxed);
                         waiting.push_back(Waiting { epoch: *a.time(), wall, caps: [a.clone(), b.clone(), c.clone()] });
                     }
                 }

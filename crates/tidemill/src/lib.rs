@@ -4,6 +4,7 @@
 
 mod alignment;
 mod clock;
+mod cluster;
 mod collection;
 mod config;
 mod drain;
@@ -37,6 +38,7 @@ mod timers;
 mod watch;
 
 pub use clock::{Clock, ManualClock};
+pub use cluster::{Cluster, Secret};
 pub use collection::Collection;
 pub use config::{Config, Flags};
 pub use error::{Error, Reject, Result};
