@@ -203,6 +203,7 @@ where
     shared.operators.lock().unwrap_or_else(PoisonError::into_inner).extend(counted);
     if shared.failed() {
         drop_dataflows(worker, &runtime);
+        ENDING.set(bus.is_some());
     }
 }
 
@@ -219,6 +220,8 @@ thread_local! {
     /// What the last panic of this worker said, and in which operator; `None` on other threads.
     static PANIC: RefCell<Option<(String, Option<usize>)>> = const { RefCell::new(None) };
     static GUARDED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    /// What this worker says no longer matters: another process is gone, and timely's queues are broken.
+    static ENDING: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
 /// Runs code that may panic; a panic stops the job and gives `None`.
@@ -249,7 +252,7 @@ fn catch_panics() {
             // Timely's threads end so where a connection does; what happened is told as an error.
             let thread = std::thread::current();
             let expected = |name: &str| ["timely:send-", "timely:recv-", "timely:join"].iter().any(|of| name.starts_with(of));
-            if thread.name().is_some_and(expected) {
+            if thread.name().is_some_and(expected) || ENDING.get() {
                 return tracing::debug!("{info}");
             }
             if !GUARDED.get() {

@@ -194,7 +194,7 @@ impl Link {
         reading.sealed.copy_within(reading.from..reading.to, 0);
         (reading.from, reading.to) = (0, reading.to - reading.from);
         match (&self.0.socket).read(&mut reading.sealed[reading.to..]) {
-            Ok(0) => Err(io::Error::new(ErrorKind::UnexpectedEof, "its connection closed without a word")),
+            Ok(0) => Err(io::Error::new(ErrorKind::UnexpectedEof, "its connection closed without a word, so it was killed or has crashed")),
             Ok(n) => {
                 reading.to += n;
                 Ok(())

@@ -6,7 +6,7 @@
 use crate::cluster::connect::connect;
 use crate::cluster::hello::Identity;
 use crate::cluster::link::{Link, SILENCE};
-use crate::cluster::ready::ready;
+use crate::cluster::ready::{end_with_launcher, ready};
 use crate::cluster::word::Word;
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
@@ -148,6 +148,7 @@ impl Mesh {
     /// Meets all other processes.
     pub fn connect(cluster: &Cluster, workers: usize, shared: &Arc<Shared>) -> Result<Self> {
         let (process, processes) = (cluster.process, cluster.processes());
+        end_with_launcher();
         let build = cluster.fingerprint()?;
         let me = Identity { process, processes, workers, build, generation: cluster.generation };
         if cluster.insecure {

@@ -1,0 +1,24 @@
+//! The program `tidemill`.
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use tidemill_cli::launch;
+
+#[derive(Parser)]
+#[command(name = "tidemill", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a graph's program as several processes on this machine, and again when it fails.
+    Launch(launch::Args),
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Launch(args) => launch::run(&args),
+    }
+}
