@@ -2,6 +2,7 @@
 
 use crate::checkpoint::{Checkpointing, Restore};
 use crate::clock::Clock;
+use crate::cluster::{Cluster, PATIENCE};
 use crate::error::{Error, Result};
 use crate::plan::Drawing;
 use crate::time::Millis;
@@ -55,6 +56,42 @@ pub struct Flags {
     /// Print the graph and stop: nothing is read, nothing is written.
     #[arg(long, value_name = "FORMAT")]
     pub explain: Option<Drawing>,
+
+    /// Processes that run the job together, each with as many workers.
+    #[arg(long, value_name = "N", help_heading = "Cluster")]
+    pub processes: Option<usize>,
+
+    /// Which of the processes this is, from 0; process 0 runs the sinks and writes the report.
+    #[arg(long, value_name = "I", env = "TIDEMILL_PROCESS", help_heading = "Cluster")]
+    pub process: Option<usize>,
+
+    /// Where each process listens: `host:port`, one a line. Without it, on this machine from port 2101.
+    #[arg(long, value_name = "FILE", help_heading = "Cluster")]
+    pub hosts: Option<PathBuf>,
+
+    /// Where this process listens, if not at its address among the hosts.
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Cluster")]
+    pub listen: Option<String>,
+
+    /// The secret that all processes share, by which links are encrypted and strangers refused; else TIDEMILL_SECRET.
+    #[arg(long, value_name = "FILE", help_heading = "Cluster")]
+    pub secret_file: Option<PathBuf>,
+
+    /// Do without a secret although others can reach the hosts: the data can be read, and anybody can join.
+    #[arg(long, help_heading = "Cluster")]
+    pub insecure: bool,
+
+    /// Which start of the cluster this is: processes of different generations do not meet.
+    #[arg(long, value_name = "G", default_value_t = 0, help_heading = "Cluster")]
+    pub generation: u64,
+
+    /// How long to wait for the other processes.
+    #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE.as_secs(), help_heading = "Cluster")]
+    pub connect_timeout: u64,
+
+    /// Write this file when all processes have met and agree on the graph.
+    #[arg(long, value_name = "FILE", help_heading = "Cluster")]
+    pub ready_file: Option<PathBuf>,
 }
 
 impl Default for Flags {
@@ -69,6 +106,15 @@ impl Default for Flags {
             restore: None,
             allow_state_change: Vec::new(),
             explain: None,
+            processes: None,
+            process: None,
+            hosts: None,
+            listen: None,
+            secret_file: None,
+            insecure: false,
+            generation: 0,
+            connect_timeout: PATIENCE.as_secs(),
+            ready_file: None,
         }
     }
 }
@@ -76,8 +122,10 @@ impl Default for Flags {
 /// How a job runs.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Worker threads, from 1 to 256 (the number of key groups).
+    /// Worker threads of each process, from 1 to 256 (the number of key groups) in all.
     pub workers: usize,
+    /// The processes that run the job together, where there are several.
+    pub cluster: Option<Cluster>,
     /// Milliseconds between epochs of a live job; given explicitly, replays use it too.
     pub epoch_ms: Option<u64>,
     /// Records an epoch takes from each partition at most.
@@ -103,6 +151,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             workers: 1,
+            cluster: None,
             epoch_ms: None,
             epoch_records: 4096,
             clock: Clock::System,
@@ -136,6 +185,7 @@ impl Config {
         });
         Ok(Config {
             workers: flags.workers,
+            cluster: Cluster::from_flags(flags)?,
             epoch_ms: flags.epoch_ms,
             report: flags.report.clone(),
             checkpoints,
@@ -146,9 +196,17 @@ impl Config {
         })
     }
 
+    /// The cluster that runs the graph; it is drawn by one process alone.
+    pub(crate) fn running_cluster(&self) -> Option<&Cluster> {
+        self.cluster.as_ref().filter(|_| self.explain.is_none())
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         if !(1..=crate::hash::KEY_GROUPS).contains(&self.workers) {
             return Err(Error::Usage(format!("--workers {}: choose 1 to 256", self.workers)));
+        }
+        if let Some(cluster) = &self.cluster {
+            cluster.check(self.workers)?;
         }
         if self.epoch_ms == Some(0) {
             return Err(Error::Usage("--epoch-ms 0: choose at least 1; 10 is a practical floor".into()));

@@ -61,6 +61,25 @@ pub enum Error {
     /// A signal ended the job before its input did: see [`Report::finished`](crate::Report::finished).
     #[error("a signal ended the job before its input did: what it has written is not complete")]
     Interrupted,
+    /// Another process of the cluster failed, and this one ended with it.
+    #[error("process {process} failed: {reason}")]
+    Peer {
+        /// The process's index.
+        process: usize,
+        /// What it said.
+        reason: String,
+    },
+    /// Another process of the cluster is gone, or never came.
+    #[error("process {process} was lost: {reason}")]
+    Lost {
+        /// The process's index.
+        process: usize,
+        /// How that was seen.
+        reason: String,
+    },
+    /// The processes of a cluster do not fit together: other programs, graphs, secrets or numbers.
+    #[error("the processes do not fit together: {0}")]
+    Mismatch(String),
     /// timely itself could not start.
     #[error("the workers could not start: {0}")]
     Start(String),
@@ -69,7 +88,8 @@ pub enum Error {
 impl Error {
     /// The process exit code that tells a supervisor what happened: 2 for flags, 65 for a graph
     /// that cannot be built, 66 for a source, 73 for a sink or report, 70 for an operator or a
-    /// panic, 71 for workers that cannot start, 74 for checkpoints (the numbers of `sysexits.h`), and 130 for a program that a signal
+    /// panic, 71 for workers that cannot start, 74 for checkpoints, 75 for another process that failed or was lost, 78 for
+    /// processes that do not fit together (the numbers of `sysexits.h`), and 130 for a program that a signal
     /// interrupted, as shells have it.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -79,6 +99,8 @@ impl Error {
             Error::Operator { .. } | Error::Panic { .. } => 70,
             Error::Start(_) => 71,
             Error::Checkpoint(_) => 74,
+            Error::Peer { .. } | Error::Lost { .. } => 75,
+            Error::Mismatch(_) => 78,
             Error::Interrupted => 130,
             Error::Sink { .. } | Error::Report { .. } => 73,
         }

@@ -245,6 +245,7 @@ impl<'s> Job<'s> {
     pub(crate) fn finish(&self) -> Result<()> {
         self.check_state()?;
         let config = &self.0.runtime.config;
+        self.0.runtime.partitions.set(self.0.partitions.get());
         self.0.runtime.live.set(config.epoch_ms.is_some() || !self.0.bounded.get());
         let Some(handle) = self.0.on_dead.borrow_mut().take() else {
             return self.log_dead_letters("(dead letters)");

@@ -5,6 +5,7 @@
 mod alignment;
 mod checkpoint;
 mod clock;
+mod cluster;
 mod collection;
 mod config;
 mod drain;
@@ -42,6 +43,7 @@ mod windowed_keys;
 
 pub use checkpoint::{Checkpointing, Restore};
 pub use clock::{Clock, ManualClock};
+pub use cluster::{Cluster, Secret};
 pub use collection::Collection;
 pub use config::{Config, Flags};
 pub use error::{Error, Reject, Result};

@@ -13,8 +13,11 @@ use std::time::Duration;
 /// What a job did, as `--report` writes it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
-    /// Worker threads.
+    /// Worker threads, of all processes.
     pub workers: usize,
+    /// Processes. Counts and CPU time are theirs in sum; latency is process 0's, which ticks and writes.
+    #[serde(default)]
+    pub processes: usize,
     /// Records read by all sources.
     pub records: u64,
     /// Epochs begun.
@@ -23,9 +26,9 @@ pub struct Report {
     pub interrupted: bool,
     /// Wall time, in seconds.
     pub wall_s: f64,
-    /// CPU time of the whole process since its start, in seconds (0 where the system does not tell).
+    /// CPU time of the whole process since its start, in seconds, of all processes in sum (0 where the system does not tell).
     pub cpu_s: f64,
-    /// Peak resident memory of the process, in KiB (0 where the system does not tell).
+    /// Peak resident memory of the process, in KiB, of the largest one (0 where the system does not tell).
     pub peak_kb: u64,
     /// From the beginning of an epoch until all its results were out.
     pub epoch_latency: Latency,
@@ -66,22 +69,11 @@ pub struct OperatorReport {
 impl Report {
     /// Collects what the workers counted.
     pub(crate) fn of(shared: &Shared, workers: usize, wall: Duration) -> Self {
-        let mut operators: Vec<OperatorReport> = Vec::new();
-        let mut index = BTreeMap::new();
-        for counted in shared.operators.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            let at = *index.entry(counted.name.clone()).or_insert(operators.len());
-            if at == operators.len() {
-                operators.push(OperatorReport { name: counted.name.clone(), ..OperatorReport::default() });
-            }
-            let sum = &mut operators[at];
-            sum.records_in += counted.records_in;
-            sum.records_out += counted.records_out;
-            sum.late += counted.late;
-            sum.dead += counted.dead;
-        }
+        let operators = sums(&shared.operators.lock().unwrap_or_else(PoisonError::into_inner));
         let epoch_latency = *shared.latency.lock().unwrap_or_else(PoisonError::into_inner);
         Report {
             workers,
+            processes: 1,
             records: shared.records.load(Ordering::SeqCst),
             epochs: shared.epochs.load(Ordering::SeqCst),
             interrupted: shared.interrupted.load(Ordering::SeqCst),
@@ -91,6 +83,16 @@ impl Report {
             epoch_latency,
             operators,
         }
+    }
+
+    /// Adds what another process of the job did.
+    pub(crate) fn add(&mut self, other: &Report) {
+        self.workers += other.workers;
+        self.processes += other.processes;
+        self.records += other.records;
+        self.cpu_s += other.cpu_s;
+        self.peak_kb = self.peak_kb.max(other.peak_kb);
+        self.operators = sums(&[&self.operators[..], &other.operators].concat());
     }
 
     /// What the operator of this name counted.
@@ -144,6 +146,24 @@ impl Report {
     pub fn dead(&self) -> u64 {
         self.operators.iter().map(|operator| operator.dead).sum()
     }
+}
+
+/// What operators of the same name counted together, in the order of the first of each.
+fn sums(operators: &[OperatorReport]) -> Vec<OperatorReport> {
+    let mut sums: Vec<OperatorReport> = Vec::new();
+    let mut index = BTreeMap::new();
+    for counted in operators {
+        let at = *index.entry(counted.name.clone()).or_insert(sums.len());
+        if at == sums.len() {
+            sums.push(OperatorReport { name: counted.name.clone(), ..OperatorReport::default() });
+        }
+        let sum = &mut sums[at];
+        sum.records_in += counted.records_in;
+        sum.records_out += counted.records_out;
+        sum.late += counted.late;
+        sum.dead += counted.dead;
+    }
+    sums
 }
 
 /// CPU seconds of this process so far, user and system (Linux; elsewhere 0).

@@ -1,6 +1,7 @@
 //! Runs a graph: workers, progress, signals, panics, and the end.
 
 use crate::checkpoint::Archive;
+use crate::cluster::{Bus, Cluster, Mesh};
 use crate::config::{Config, Flags};
 use crate::error::{Error, Result};
 use crate::explain_time::{self, Chronicle, TimeExplainer, Watchdog};
@@ -17,6 +18,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Once, PoisonError};
 use std::time::{Duration, Instant};
+use timely::communication::WorkerGuards;
 use timely::worker::Worker;
 
 /// Runs a graph as a whole program: takes the engine's flags from the command line, runs until
@@ -70,6 +72,9 @@ fn complain(error: &(dyn std::error::Error + 'static)) -> ExitCode {
 /// Runs a graph until its input has ended and everything has come out of it, or until SIGINT or
 /// SIGTERM, which end it at the next epoch.
 ///
+/// Where the job has several processes, all end together and give the same report, and one that fails ends the others
+/// ([`Error::Peer`], [`Error::Lost`]); workers that do not come back by then are left behind.
+///
 /// `graph` builds the same graph on every worker. A panic in it, or in an operator, stops all
 /// workers and is returned as an error with the operator's name.
 pub fn execute<G>(config: Config, graph: G) -> Result<Report>
@@ -78,40 +83,38 @@ where
 {
     config.check()?;
     catch_panics();
+    let cluster = config.running_cluster();
+    let writes = cluster.is_none_or(|cluster| cluster.process == 0);
     let archive = match &config.checkpoints {
-        Some(settings) if config.explain.is_none() => Some(Archive::open(settings.clone())?),
+        Some(settings) if config.explain.is_none() => Some(Archive::open(settings.clone(), writes)?),
         _ => None,
     };
-    let shared = Arc::new(Shared::new(config.workers, archive));
+    let workers = config.workers * cluster.map_or(1, Cluster::processes);
+    let shared = Arc::new(Shared::new(workers, archive));
     let signals = if config.signals { Some(Signals::to(&shared.stop)?) } else { None };
-    if let Some(path) = &config.report {
+    if let Some(path) = config.report.as_ref().filter(|_| writes) {
         Report::check(path)?;
     }
     let explainer = TimeExplainer { shared: Arc::clone(&shared), clock: config.clock.clone() };
     let watchdog = Watchdog::over(explainer).map_err(|error| Error::Start(error.to_string()))?;
     let began = Instant::now();
-    let communication = match config.workers {
-        1 => timely::CommunicationConfig::Thread,
-        workers => timely::CommunicationConfig::Process(workers),
+    let mesh = cluster.map(|cluster| Mesh::connect(cluster, config.workers, &shared)).transpose()?;
+    let (builders, comms) = match (&mesh, config.workers) {
+        (Some(mesh), _) => mesh.allocators()?,
+        (None, 1) => timely::CommunicationConfig::Thread.try_build().map_err(Error::Start)?,
+        (None, workers) => timely::CommunicationConfig::Process(workers).try_build().map_err(Error::Start)?,
     };
-    let timely_config = timely::Config { communication, worker: timely::WorkerConfig::default() };
-    let (all, settings) = (Arc::clone(&shared), config.clone());
-    let guards = timely::execute(timely_config, move |worker| work(worker, &settings, &all, &graph));
-    let joined = catch_unwind(AssertUnwindSafe(|| guards.map(|guards| guards.join())));
+    let (all, settings, bus) = (Arc::clone(&shared), config.clone(), mesh.as_ref().map(|mesh| Arc::clone(mesh.bus())));
+    let working = move |worker: &mut Worker| work(worker, &settings, &all, bus.as_deref(), &graph);
+    let guards = timely::execute::execute_from(builders, comms, timely::WorkerConfig::default(), working);
+    let guards = guards.map_err(Error::Start)?;
+    match &mesh {
+        Some(mesh) => mesh.join(guards),
+        None => join(guards, &shared),
+    }
     drop(watchdog);
     explain_time::ended(&shared);
     drop(signals);
-    match joined {
-        Ok(Ok(results)) => {
-            for result in results {
-                if let Err(reason) = result {
-                    shared.fail(Error::Start(reason));
-                }
-            }
-        }
-        Ok(Err(reason)) => return Err(Error::Start(reason)),
-        Err(_) => shared.fail(Error::Start("the workers' threads could not be joined".into())),
-    }
     if let Some(error) = shared.failure() {
         return Err(error);
     }
@@ -119,19 +122,32 @@ where
         println!("{}", shared.plan.lock().unwrap_or_else(PoisonError::into_inner).draw(drawing).trim_end());
         std::process::exit(0);
     }
-    let report = Report::of(&shared, config.workers, began.elapsed());
-    report.log();
-    if let Some(path) = &config.report {
+    let mut report = Report::of(&shared, config.workers, began.elapsed());
+    if let Some(mesh) = &mesh {
+        report = mesh.conclude(report)?;
+    }
+    if writes {
+        report.log();
+    }
+    if let Some(path) = config.report.as_ref().filter(|_| writes) {
         report.write(path)?;
     }
     Ok(report)
+}
+
+/// Waits for the workers' end.
+fn join(guards: WorkerGuards<()>, shared: &Shared) {
+    match catch_unwind(AssertUnwindSafe(|| guards.join())) {
+        Ok(results) => results.into_iter().filter_map(Result::err).for_each(|reason| shared.fail(Error::Start(reason))),
+        Err(_) => shared.fail(Error::Start("the workers' threads could not be joined".into())),
+    }
 }
 
 /// How long a worker sleeps at most before it looks for signals and failures.
 const NAP: Duration = Duration::from_millis(50);
 
 /// One worker's life.
-fn work<G>(worker: &mut Worker, config: &Config, shared: &Arc<Shared>, graph: &G)
+fn work<G>(worker: &mut Worker, config: &Config, shared: &Arc<Shared>, bus: Option<&Bus>, graph: &G)
 where
     G: for<'s> Fn(&Job<'s>) -> Result<()>,
 {
@@ -151,6 +167,13 @@ where
         }
         drop_dataflows(worker, &runtime);
         return;
+    }
+    if let Some(bus) = bus {
+        // Workers of one process build the same; what differs comes from outside.
+        if runtime.worker.is_multiple_of(config.workers) {
+            bus.propose(runtime.fingerprint());
+        }
+        bus.agree();
     }
     let progress = Progress::new(&runtime);
     let mut chronicle = Chronicle::new(&runtime);
@@ -186,6 +209,7 @@ where
     shared.operators.lock().unwrap_or_else(PoisonError::into_inner).extend(counted);
     if shared.failed() {
         drop_dataflows(worker, &runtime);
+        ENDING.set(bus.is_some());
     }
 }
 
@@ -202,6 +226,8 @@ thread_local! {
     /// What the last panic of this worker said, and in which operator; `None` on other threads.
     static PANIC: RefCell<Option<(String, Option<usize>)>> = const { RefCell::new(None) };
     static GUARDED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    /// What this worker says no longer matters: another process is gone, and timely's queues are broken.
+    static ENDING: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
 /// Runs code that may panic; a panic stops the job and gives `None`.
@@ -229,6 +255,13 @@ fn catch_panics() {
     ONCE.call_once(|| {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
+            // Timely's threads end so where a connection does; what happened is told as an error.
+            let thread = std::thread::current();
+            let expected =
+                |name: &str| ["timely:send-", "timely:recv-", "timely:join"].iter().any(|of| name.starts_with(of));
+            if thread.name().is_some_and(expected) || ENDING.get() {
+                return tracing::debug!("{info}");
+            }
             if !GUARDED.get() {
                 return usual(info);
             }
@@ -260,7 +293,7 @@ impl Progress {
 
     fn show(&self, runtime: &Runtime) {
         if let Some(bar) = &self.bar {
-            let records = runtime.shared.records.load(Ordering::Relaxed);
+            let records = runtime.shared.all_records();
             bar.set_position(runtime.shared.bytes.load(Ordering::Relaxed));
             let rate = records as f64 / bar.elapsed().as_secs_f64().max(0.001);
             bar.set_message(format!("{records} records, {rate:.0}/s"));

@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     /// It came before the input had ended.
     pub interrupted: AtomicBool,
     pub records: AtomicU64,
+    /// Records that other processes have read, as process 0 knows it.
+    pub elsewhere: AtomicU64,
     pub bytes: AtomicU64,
     pub size: AtomicU64,
     pub operators: Mutex<Vec<OperatorReport>>,
@@ -41,8 +43,14 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// For a job of so many workers, in all processes.
     pub fn new(workers: usize, archive: Option<Arc<Archive>>) -> Self {
         Shared { archive, inside: (0..workers).map(|_| Inside::default()).collect(), ..Shared::default() }
+    }
+
+    /// Records read so far by all processes, as far as this one knows.
+    pub fn all_records(&self) -> u64 {
+        self.records.load(Ordering::Relaxed) + self.elsewhere.load(Ordering::Relaxed)
     }
 
     /// Stops the job with `error`, unless it is stopping for another reason already.
@@ -72,6 +80,8 @@ pub(crate) struct Runtime {
     pub alignment: RefCell<Alignment>,
     /// Whether epochs are cut by the clock; known once the graph is built.
     pub live: Cell<bool>,
+    /// How many partitions all sources have; known once the graph is built.
+    pub partitions: Cell<usize>,
     /// Times the epochs, on worker 0.
     pub watch: RefCell<Watch>,
     pub metrics: RefCell<Vec<Rc<Metrics>>>,
@@ -131,6 +141,7 @@ impl Runtime {
             probe: ProbeHandle::new(),
             alignment: RefCell::default(),
             live: Cell::new(false),
+            partitions: Cell::new(0),
             watch: RefCell::default(),
             metrics: RefCell::default(),
             sources: RefCell::default(),
@@ -210,6 +221,13 @@ impl Runtime {
 
     pub fn add_sleeper(&self, activator: Activator) {
         self.sleepers.borrow_mut().push(activator);
+    }
+
+    /// What must be the same in all processes of a job.
+    pub fn fingerprint(&self) -> String {
+        let (live, partitions, records) = (self.live.get(), self.partitions.get(), self.config.epoch_records);
+        let kind = if live { "live" } else { "replay" };
+        format!("{kind} of {partitions} partitions, {records} records an epoch\n{}", self.plan.borrow())
     }
 
     /// Schedules whatever waits for an epoch to close or for results to catch up.

@@ -118,7 +118,7 @@ impl Pace {
         if (0..self.interval).contains(&waited) {
             return Err(self.interval - waited);
         }
-        let records = runtime.shared.records.load(Ordering::Relaxed);
+        let records = runtime.shared.all_records();
         self.calm = if records == self.records { self.calm + 1 } else { 0 };
         self.records = records;
         self.interval = if self.calm > CALM { 10 * self.usual } else { self.usual };

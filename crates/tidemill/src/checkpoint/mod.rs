@@ -85,15 +85,15 @@ pub(crate) struct Archive {
     /// The number of the first checkpoint to come.
     pub next: u64,
     /// One job only writes here.
-    _lock: Lock,
+    _lock: Option<Lock>,
 }
 
 impl Archive {
-    /// Opens the store and finds the checkpoint to begin with.
-    pub fn open(settings: Checkpointing) -> Result<Arc<Self>> {
+    /// Opens the store and finds the checkpoint to begin with. Of a job's processes, the first `writes` the manifests.
+    pub fn open(settings: Checkpointing, writes: bool) -> Result<Arc<Self>> {
         let failed = |error: tidemill_checkpoint::Error| Error::Checkpoint(error.to_string());
         let store = Store::create(&settings.address).map_err(failed)?;
-        let lock = store.lock().map_err(failed)?;
+        let lock = writes.then(|| store.lock()).transpose().map_err(failed)?;
         let restored = Restored::find(&store, settings.restore)?;
         let lineage = restored.as_ref().map_or_else(new_lineage, |restored| restored.manifest.lineage.clone());
         let next = store.next_id().map_err(failed)?;
