@@ -1,6 +1,7 @@
 //! A program that is killed again and again, wherever it is, and started again on another number of workers, writes what it
 //! writes when left alone.
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::fmt::Write;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -49,11 +50,15 @@ fn start(events: &Path, out: &Path, more: &[&str]) -> Child {
 fn end(child: Child, out: &Path) -> Vec<Vec<u8>> {
     let done = child.wait_with_output().unwrap();
     assert!(done.status.success(), "{}: {}", done.status, String::from_utf8_lossy(&done.stderr));
+    written(out)
+}
+
+fn written(out: &Path) -> Vec<Vec<u8>> {
     ["led.jsonl", "sessions.jsonl", "users.jsonl"].map(|name| std::fs::read(out.join(name)).unwrap()).to_vec()
 }
 
-/// Kills a program once its checkpoints' folder has changed so many times, if it is not done before. Says whether it did.
-fn kill_after(mut child: Child, folder: &Path, changes: u64) -> bool {
+/// Waits until the checkpoints' folder has changed so many times. Says whether it did before the program was done.
+fn until_it_has(changes: u64, child: &mut Child, folder: &Path) -> bool {
     let deadline = Instant::now() + Duration::from_secs(120);
     let names = || {
         let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -72,9 +77,11 @@ fn kill_after(mut child: Child, folder: &Path, changes: u64) -> bool {
         last = now;
         std::thread::yield_now();
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
     true
+}
+
+fn dice() -> Dice {
+    Dice(std::env::var("TIDEMILL_SEED").map_or(1, |seed| seed.parse().expect("TIDEMILL_SEED is a number")))
 }
 
 #[test]
@@ -98,7 +105,12 @@ fn nothing_is_lost_and_nothing_comes_twice() {
         // Each start gets a few checkpoints further, until one comes to the end.
         for _ in 0..4 {
             let workers = ["1", "2", "3", "4"][dice.below(4) as usize];
-            killed += u64::from(kill_after(start(&input, &out, &flags(workers)), &checkpoints, 1 + dice.below(40)));
+            let mut child = start(&input, &out, &flags(workers));
+            if until_it_has(1 + dice.below(40), &mut child, &checkpoints) {
+                child.kill().unwrap();
+                killed += 1;
+            }
+            child.wait().unwrap();
         }
         let got = end(start(&input, &out, &flags("2")), &out);
         assert!(got == expected, "round {round}, after {killed} kills: the output is another");
@@ -107,6 +119,46 @@ fn nothing_is_lost_and_nothing_comes_twice() {
         "{killed} kills in {round} rounds: the same {} bytes each time",
         expected.iter().map(Vec::len).sum::<usize>()
     );
+}
+
+/// The processes of a launch.
+fn processes(launch: &Child) -> Vec<Pid> {
+    let pid = launch.id();
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
+}
+
+#[test]
+fn nor_is_it_when_one_of_three_processes_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, alone) = (folder.path().join("in"), folder.path().join("alone"));
+    events(&input);
+    let expected = end(start(&input, &alone, &[]), &alone);
+
+    let (mut dice, mut killed, mut round) = (dice(), 0, 0);
+    while killed < kills() {
+        round += 1;
+        let (out, kept) = (folder.path().join(format!("out {round}")), folder.path().join(format!("kept {round}")));
+        std::fs::create_dir_all(&out).unwrap();
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let mut launch = Command::new(env!("CARGO_BIN_EXE_launcher"));
+        launch.args(["--processes", "3", "--restarts", "1000", "--back-off", "1", "--", env!("CARGO_BIN_EXE_orders")]);
+        launch.args([&input, &out]).arg("--checkpoint-dir").arg(&kept).args(["--checkpoint-interval", "1"]);
+        let mut launch = launch.stdin(Stdio::null()).stderr(log).spawn().unwrap();
+        while killed < kills() && until_it_has(1 + dice.below(20), &mut launch, &kept) {
+            let running = processes(&launch);
+            // A process that has just ended by itself is no longer there to be killed.
+            if let Some(victim) = running.get(dice.below(3) as usize)
+                && kill_process(*victim, Signal::KILL).is_ok()
+            {
+                killed += 1;
+            }
+        }
+        let log = || std::fs::read_to_string(folder.path().join("log")).unwrap();
+        assert!(launch.wait().unwrap().success(), "{}", log());
+        assert!(written(&out) == expected, "round {round}, after {killed} kills: the output is another\n{}", log());
+    }
+    println!("{killed} kills of one of three processes in {round} rounds: the same output each time");
 }
 
 #[test]
