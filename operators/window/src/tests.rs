@@ -417,6 +417,19 @@ fn the_ends_of_time_are_in_windows_too() {
         let all: BTreeSet<_> = harness.changes().into_iter().flat_map(|(_, row, _)| row.value).map(|e| e.0).collect();
         assert_eq!((all.len(), harness.late().len()), (4, 0), "{windows:?}");
     }
+    for windows in [Windows::tumbling(2), Windows::tumbling(100), Windows::tumbling(7).offset(-3)] {
+        let rows = move || RowsKernel::new(key, windows, 0, Millis::MAX, None, Contents);
+        let finals = move || TumblingKernel::new(key, windows, 0, Contents);
+        let (mut rows, mut finals) = (Harness::kernel(1, key, rows), Harness::kernel(1, key, finals));
+        for time in [Millis::MIN, Millis::MIN + 1, Millis::MAX - 1, Millis::MAX] {
+            rows.push(time, (time, 1, 1));
+            finals.push(time, (time, 1, 1));
+        }
+        rows.watermark(END);
+        finals.watermark(END);
+        let rows: BTreeSet<Given> = rows.changes().into_iter().map(|(_, row, _)| row).collect();
+        assert_eq!(finals.out().into_iter().collect::<BTreeSet<_>>(), rows, "{windows:?}");
+    }
     for windows in [Windows::hopping(100, 50), Windows::hopping(5, 2), Windows::hopping(3, 1).offset(-2)] {
         let mut hopping = Harness::kernel(1, key, move || HoppingKernel::new(key, windows, 0, Contents));
         let mut rolling = Harness::kernel(1, key, move || RollingKernel::new(key, windows, 0, invertible()));

@@ -28,9 +28,10 @@ impl<K: Key, F: Fn(&A::In) -> K, A: Aggregate> TumblingKernel<K, F, A> {
 /// The window that an event at `time` is in.
 fn window(windows: Windows, time: Millis) -> Range<Millis> {
     let Kind::Hopping { width, .. } = windows.kind else { return BEGINNING..END };
-    let offset = windows.offset.rem_euclid(width);
-    let start = time.saturating_sub(time.saturating_sub(offset).rem_euclid(width));
-    start..start.saturating_add(width)
+    // The last millisecond there is has none after it, and so would be in no window.
+    let time = time.min(END - 1);
+    let inside = (time.rem_euclid(width) - windows.offset.rem_euclid(width)).rem_euclid(width);
+    time.saturating_sub(inside)..time.saturating_add(width - inside)
 }
 
 impl<K, F, A> Kernel for TumblingKernel<K, F, A>
