@@ -91,7 +91,10 @@ fn put<T: Serialize + ?Sized>(column: &Column, value: &T, cell: &mut Vec<u8>) ->
                 cell.extend_from_slice(b"\\\\x");
                 bytes.iter().try_for_each(|byte| write!(cell, "{byte:02x}"))?;
             }
-            (Scalar::Text(text), Class::Time | Class::Bool | Class::Int | Class::Float | Class::Text | Class::Other) => {
+            (
+                Scalar::Text(text),
+                Class::Time | Class::Bool | Class::Int | Class::Float | Class::Text | Class::Other,
+            ) => {
                 put_text(text.as_bytes(), cell)?;
             }
             (Scalar::Bool(yes), Class::Bool | Class::Text) => {

@@ -118,7 +118,11 @@ impl Error {
 /// What the server says, or else what the client and the operating system say.
 pub(crate) fn words(error: &postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
-        return [Some(error.message()), error.detail(), error.hint()].into_iter().flatten().collect::<Vec<_>>().join("; ");
+        return [Some(error.message()), error.detail(), error.hint()]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join("; ");
     }
     match error.source() {
         Some(source) => format!("{error}: {source}").replace(&format!(": {source}: {source}"), &format!(": {source}")),

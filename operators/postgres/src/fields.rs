@@ -91,7 +91,9 @@ impl<'a, F: Fields> Take for Row<'a, F> {
     type Fields = &'a mut F;
 
     fn scalar(self, _: Scalar<'_>) -> Result<(), Misfit> {
-        Err(Misfit::new("a row must be a struct, or a map by text: its fields are the columns, and here none has a name"))
+        Err(Misfit::new(
+            "a row must be a struct, or a map by text: its fields are the columns, and here none has a name",
+        ))
     }
     fn fields(self) -> Result<&'a mut F, Misfit> {
         Ok(self.0)
@@ -202,13 +204,7 @@ impl<V: Take> Serializer for See<V> {
     fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Items, Misfit> {
         self.0.scalar(Scalar::Nested).map(|()| Items)
     }
-    fn serialize_tuple_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Items, Misfit> {
+    fn serialize_tuple_variant(self, _: &'static str, _: u32, _: &'static str, _: usize) -> Result<Items, Misfit> {
         self.0.scalar(Scalar::Nested).map(|()| Items)
     }
     fn serialize_map(self, _: Option<usize>) -> Result<Named<V::Fields>, Misfit> {
@@ -217,13 +213,7 @@ impl<V: Take> Serializer for See<V> {
     fn serialize_struct(self, _: &'static str, _: usize) -> Result<Named<V::Fields>, Misfit> {
         Ok(Named { fields: self.0.fields()?, key: String::new() })
     }
-    fn serialize_struct_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Items, Misfit> {
+    fn serialize_struct_variant(self, _: &'static str, _: u32, _: &'static str, _: usize) -> Result<Items, Misfit> {
         self.0.scalar(Scalar::Nested).map(|()| Items)
     }
 }

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::table::Table;
 use postgres::Transaction;
+use postgres::types::Type;
 use serde::{Deserialize, Serialize};
 use tidemill::{Epoch, Start};
 
@@ -64,8 +65,9 @@ pub(crate) fn create(tx: &mut Transaction<'_>, table: &Table) -> Result<(), Erro
 /// The mark of `table`, which nobody else changes until the transaction ends.
 pub(crate) fn lock(tx: &mut Transaction<'_>, table: &Table) -> Result<Option<(Mark, String)>, Error> {
     let sql = format!("SELECT lineage, epoch, writer FROM {} WHERE sink = $1 FOR UPDATE", table.marks);
-    let row = tx.query_opt(&sql, &[&table.id])?;
-    Ok(row.map(|row| {
+    // With the types given, a statement is one message and one answer.
+    let rows = tx.query_typed(&sql, &[(&table.id, Type::TEXT)])?;
+    Ok(rows.first().map(|row| {
         let mark = Mark { lineage: row.get(0), epoch: row.get::<_, i64>(1).cast_unsigned() };
         (mark, row.get(2))
     }))
@@ -78,7 +80,11 @@ pub(crate) fn set(tx: &mut Transaction<'_>, table: &Table, mark: &Mark, writer: 
          ON CONFLICT (sink) DO UPDATE SET lineage = excluded.lineage, epoch = excluded.epoch, writer = excluded.writer",
         table.marks
     );
-    tx.execute(&sql, &[&table.id, &mark.lineage, &mark.epoch.cast_signed(), &writer])?;
+    let epoch = mark.epoch.cast_signed();
+    tx.query_typed(
+        &sql,
+        &[(&table.id, Type::TEXT), (&mark.lineage, Type::TEXT), (&epoch, Type::INT8), (&writer, Type::TEXT)],
+    )?;
     Ok(())
 }
 

@@ -26,7 +26,8 @@ impl<T: Serialize + 'static> Postgres<Update<T>> {
         let mut net: HashMap<Vec<u8>, (usize, isize)> = HashMap::with_capacity(items.len());
         for Update { row, diff } in items.drain(..) {
             let mut line = Vec::new();
-            let end = encoder.encode(&row, keys, &mut line).map_err(|misfit| Error::misfit(&table.name, &misfit, &row))?;
+            let end =
+                encoder.encode(&row, keys, &mut line).map_err(|misfit| Error::misfit(&table.name, &misfit, &row))?;
             net.entry(line).or_insert((end, 0)).1 += diff;
         }
         let mut changes = Changes::new();
@@ -85,7 +86,9 @@ impl<T: Serialize + 'static> Postgres<Update<T>> {
         let table = &self.writer.opened()?.table.sql;
         if changes.is_empty() {
             let merge = format!("DELETE FROM {table}");
-            return self.writer.commit(&Batch { lines: b"", columns: &[], stage: None, copy: String::new(), merge }, epoch);
+            return self
+                .writer
+                .commit(&Batch { lines: b"", columns: &[], stage: None, copy: String::new(), merge }, epoch);
         }
         let mut lines = Vec::new();
         let nothing = "\t\\N".repeat(columns.len() - keys.len());
@@ -136,7 +139,10 @@ fn merge(table: &str, columns: &[Column], keys: &[String], changes: &Changes, al
     let every: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
     let every = names(&every);
     let rest: Vec<String> = columns[keys.len()..].iter().map(|column| quote(&column.name)).collect();
-    sql += &format!("INSERT INTO {table} AS t ({every}) SELECT {every} FROM {STAGING} WHERE NOT {GONE} ON CONFLICT ({})", names(keys));
+    sql += &format!(
+        "INSERT INTO {table} AS t ({every}) SELECT {every} FROM {STAGING} WHERE NOT {GONE} ON CONFLICT ({})",
+        names(keys)
+    );
     if rest.is_empty() {
         return sql + " DO NOTHING";
     }

@@ -48,7 +48,9 @@ impl<T> Postgres<Update<T>> {
     pub fn rows<K: Into<String>>(url: &str, table: &str, keys: impl IntoIterator<Item = K>) -> Result<Self, SinkError> {
         let keys: Vec<String> = keys.into_iter().map(Into::into).collect();
         if keys.is_empty() {
-            return Err(SinkError::new(format!("name the key columns of `{table}`: all columns, if no fewer tell rows apart")));
+            return Err(SinkError::new(format!(
+                "name the key columns of `{table}`: all columns, if no fewer tell rows apart"
+            )));
         }
         Self::new(url, table, keys)
     }

@@ -172,7 +172,8 @@ impl Table {
             Some(found) => Ok(&found.column),
             None => {
                 let all: Vec<_> = self.columns.iter().map(|found| found.column.name.clone()).collect();
-                Err(self.unfit(format!("it has no column `{name}`, which the rows have; its columns are {}", names(&all))))
+                Err(self
+                    .unfit(format!("it has no column `{name}`, which the rows have; its columns are {}", names(&all))))
             }
         }
     }
@@ -203,7 +204,13 @@ impl Field {
     }
 
     /// `CREATE TABLE` for such rows; fields in `times` are milliseconds since 1970.
-    pub fn create(fields: &[Field], table: &str, keys: &[String], times: &[String], epochs: bool) -> Result<String, Error> {
+    pub fn create(
+        fields: &[Field],
+        table: &str,
+        keys: &[String],
+        times: &[String],
+        epochs: bool,
+    ) -> Result<String, Error> {
         let unfit = |reason| Error::Columns { table: table.to_owned(), reason };
         if let Some(name) = times.iter().chain(keys).find(|name| !fields.iter().any(|field| field.name == **name)) {
             return Err(unfit(format!("the example row has no field `{name}`")));
@@ -212,7 +219,10 @@ impl Field {
         for field in fields {
             let time = times.contains(&field.name).then_some("timestamptz");
             let sql = time.or(field.sql).ok_or_else(|| {
-                unfit(format!("`{}` has no value in the example row, so its type is not known: give it one", field.name))
+                unfit(format!(
+                    "`{}` has no value in the example row, so its type is not known: give it one",
+                    field.name
+                ))
             })?;
             lines.push(format!("{} {sql}", quote(&field.name)));
         }

@@ -114,7 +114,9 @@ impl Writer {
                 }
                 match stand {
                     Stand::Even => (Mark { lineage: start.lineage.clone(), epoch: written }, false),
-                    Stand::Fresh if start.epoch == 0 && empty => (Mark { lineage: start.lineage.clone(), epoch: 0 }, false),
+                    Stand::Fresh if start.epoch == 0 && empty => {
+                        (Mark { lineage: start.lineage.clone(), epoch: 0 }, false)
+                    }
                     // Of no lineage until it was done, so that a crash before that does not forget it.
                     _ => (Mark { lineage: String::new(), epoch: written }, true),
                 }
@@ -264,7 +266,10 @@ impl Batch<'_> {
             copy.write_all(lines).map_err(lost)?;
             copy.finish()?;
         }
-        Ok(tx.batch_execute(&self.merge)?)
+        if !self.merge.is_empty() {
+            tx.batch_execute(&self.merge)?;
+        }
+        Ok(())
     }
 
     /// A line in words.
