@@ -38,8 +38,8 @@ impl<T: Serialize + 'static> Postgres<Record<T>> {
             named.push(EPOCH.to_owned());
         }
         let table = &self.writer.opened()?.table.sql;
-        let copy = format!("COPY {table} ({}) FROM STDIN", names(&named));
-        let batch = Batch { lines: &self.lines, columns: &columns, stage: None, copy, merge: String::new() };
+        let copy = Some(format!("COPY {table} ({}) FROM STDIN", names(&named)));
+        let batch = Batch { lines: &self.lines, columns: &columns, stage: None, copy, merge: &|_| String::new() };
         self.writer.commit(&batch, epoch)?;
         self.lines.clear();
         Ok(())

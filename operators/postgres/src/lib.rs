@@ -60,7 +60,8 @@
 //! # Rights, speed, limits
 //!
 //! The user needs `SELECT`, `INSERT` (of a collection also `UPDATE`, `DELETE` and `TEMPORARY`) on the table and on
-//! `tidemill_epochs`, and `CREATE` in the schema if that is not there. Lines go by `COPY`, of a collection by a temporary table.
+//! `tidemill_epochs`, and `CREATE` in the schema if that is not there. Lines go by `COPY`, many changes of a collection by a
+//! temporary table, few of them as values.
 //! An epoch costs some seven round trips and one wait for the server's disk, whatever its size; several epochs that are written
 //! before one commit cost as much as one (`cargo run --release -p tidemill-postgres --example throughput`). What is not
 //! committed is held in memory, as text.

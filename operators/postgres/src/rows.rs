@@ -16,6 +16,8 @@ pub(crate) type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 const STAGING: &str = "pg_temp.tidemill_staging";
 /// The column there that says that the row is to be deleted.
 const GONE: &str = "tidemill_gone";
+/// So many changes go without it.
+const FEW: usize = 64;
 
 impl<T: Serialize + 'static> Postgres<Update<T>> {
     /// What `items`, all of one epoch, do to each key.
@@ -83,12 +85,10 @@ impl<T: Serialize + 'static> Postgres<Update<T>> {
     fn bring(&mut self, changes: &Changes, epoch: Epoch, all: bool) -> Result<(), Error> {
         let columns = self.writer.columns();
         let keys = self.writer.keys.clone();
-        let table = &self.writer.opened()?.table.sql;
+        let table = self.writer.opened()?.table.sql.clone();
         if changes.is_empty() {
-            let merge = format!("DELETE FROM {table}");
-            return self
-                .writer
-                .commit(&Batch { lines: b"", columns: &[], stage: None, copy: String::new(), merge }, epoch);
+            let merge = &|_: &[u8]| format!("DELETE FROM {table}");
+            return self.writer.commit(&Batch { lines: b"", columns: &[], stage: None, copy: None, merge }, epoch);
         }
         let mut lines = Vec::new();
         let nothing = "\t\\N".repeat(columns.len() - keys.len());
@@ -102,14 +102,20 @@ impl<T: Serialize + 'static> Postgres<Update<T>> {
             }
             lines.extend_from_slice(if line.is_some() { b"\tf\n" } else { b"\tt\n" });
         }
-        let merge = merge(table, &columns, &keys, changes, all);
-        let all: Vec<String> = columns.iter().map(|Column { name, .. }| name.clone()).collect();
-        let all = names(&all);
+        if !all && changes.len() <= FEW {
+            let merge = &|lines: &[u8]| few(&table, &columns, &keys, lines);
+            return self
+                .writer
+                .commit(&Batch { lines: &lines, columns: &columns, stage: None, copy: None, merge }, epoch);
+        }
+        let statements = merge(&table, &columns, &keys, changes, all);
+        let all = every(&columns);
         let stage = format!(
             "CREATE TEMP TABLE tidemill_staging ON COMMIT DELETE ROWS AS
              SELECT {all}, false AS {GONE} FROM {table} WITH NO DATA"
         );
-        let copy = format!("COPY {STAGING} ({all}, {GONE}) FROM STDIN");
+        let copy = Some(format!("COPY {STAGING} ({all}, {GONE}) FROM STDIN"));
+        let merge = &|_: &[u8]| statements.clone();
         self.writer.commit(&Batch { lines: &lines, columns: &columns, stage: Some(stage), copy, merge }, epoch)
     }
 
@@ -124,7 +130,7 @@ impl<T: Serialize + 'static> Postgres<Update<T>> {
     }
 }
 
-/// The statements that bring what is staged into the table.
+/// The statements that bring what is staged into the table, or make it equal to `all` of that.
 fn merge(table: &str, columns: &[Column], keys: &[String], changes: &Changes, all: bool) -> String {
     let same = keys.iter().map(|key| format!("t.{0} = s.{0}", quote(key))).collect::<Vec<_>>().join(" AND ");
     let mut sql = String::new();
@@ -136,19 +142,49 @@ fn merge(table: &str, columns: &[Column], keys: &[String], changes: &Changes, al
     if changes.values().all(Option::is_none) {
         return sql;
     }
-    let every: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
-    let every = names(&every);
+    let every = every(columns);
+    sql += &format!("INSERT INTO {table} AS t ({every}) SELECT {every} FROM {STAGING} WHERE NOT {GONE}");
+    sql + &on_conflict(columns, keys, all)
+}
+
+/// The same for a few lines, as values: emptying the staging table costs a wait for the disk more than this.
+fn few(table: &str, columns: &[Column], keys: &[String], lines: &[u8]) -> String {
+    let (mut sql, mut values) = (String::new(), Vec::new());
+    for line in String::from_utf8_lossy(lines).lines() {
+        let mut cells: Vec<String> = line.split('\t').map(literal).collect();
+        if cells.pop().as_deref() == Some("E't'") {
+            let same = keys.iter().zip(&cells).map(|(key, cell)| format!("{} = {cell}", quote(key)));
+            sql += &format!("DELETE FROM {table} WHERE {};", same.collect::<Vec<_>>().join(" AND "));
+        } else {
+            values.push(format!("({})", cells.join(", ")));
+        }
+    }
+    if !values.is_empty() {
+        sql += &format!("INSERT INTO {table} AS t ({}) VALUES {}", every(columns), values.join(", "));
+        sql += &on_conflict(columns, keys, false);
+    }
+    sql
+}
+
+/// A cell of a line in SQL: text with escapes has those of `COPY`, and takes care of quotes.
+fn literal(cell: &str) -> String {
+    if cell == "\\N" { "NULL".to_owned() } else { format!("E'{}'", cell.replace('\'', "''")) }
+}
+
+fn every(columns: &[Column]) -> String {
+    names(&columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>())
+}
+
+/// What is done where the key is there already; where a row may be the same, only if it differs.
+fn on_conflict(columns: &[Column], keys: &[String], may_be_same: bool) -> String {
     let rest: Vec<String> = columns[keys.len()..].iter().map(|column| quote(&column.name)).collect();
-    sql += &format!(
-        "INSERT INTO {table} AS t ({every}) SELECT {every} FROM {STAGING} WHERE NOT {GONE} ON CONFLICT ({})",
-        names(keys)
-    );
+    let conflict = format!(" ON CONFLICT ({})", names(keys));
     if rest.is_empty() {
-        return sql + " DO NOTHING";
+        return conflict + " DO NOTHING";
     }
     let set = rest.iter().map(|name| format!("{name} = excluded.{name}")).collect::<Vec<_>>().join(", ");
-    sql += &format!(" DO UPDATE SET {set}");
-    if all {
+    let mut sql = format!("{conflict} DO UPDATE SET {set}");
+    if may_be_same {
         // By text, since not every type can be compared.
         let differs = rest.iter().map(|name| format!("t.{name}::text IS DISTINCT FROM excluded.{name}::text"));
         sql += &format!(" WHERE {}", differs.collect::<Vec<_>>().join(" OR "));

@@ -53,9 +53,10 @@ pub(crate) struct Batch<'a> {
     pub columns: &'a [Column],
     /// Makes the staging table, if there is one.
     pub stage: Option<String>,
-    pub copy: String,
-    /// Brings what is staged into the table.
-    pub merge: String,
+    /// Copies lines, where they are not in the statements.
+    pub copy: Option<String>,
+    /// The statements for lines: brings what is staged into the table.
+    pub merge: &'a dyn Fn(&[u8]) -> String,
 }
 
 impl Writer {
@@ -261,13 +262,14 @@ impl Batch<'_> {
     }
 
     fn apply(&self, tx: &mut Transaction<'_>, lines: &[u8]) -> Result<(), Error> {
-        if !lines.is_empty() {
-            let mut copy = tx.copy_in(&self.copy)?;
+        if let Some(copy) = &self.copy {
+            let mut copy = tx.copy_in(copy)?;
             copy.write_all(lines).map_err(lost)?;
             copy.finish()?;
         }
-        if !self.merge.is_empty() {
-            tx.batch_execute(&self.merge)?;
+        let merge = (self.merge)(lines);
+        if !merge.is_empty() {
+            tx.batch_execute(&merge)?;
         }
         Ok(())
     }

@@ -136,6 +136,32 @@ fn a_row_is_written_by_its_key_and_never_by_its_old_value() {
 }
 
 #[test]
+fn few_changes_and_many_are_the_same() {
+    let odd = ["it's", "\\", "\\'; DROP TABLE x; --", "\\N", "tab\t", "line\nend\r", "", "E'x'", "ü", "$$"];
+    let text = |id: i32| odd[id as usize % odd.len()];
+    let write = |table: &str, size: usize| {
+        let mut sink = sink(table);
+        sink.open(&first("a")).unwrap();
+        let mut number = 0;
+        let mut all = |items: Vec<Update<Row>>| {
+            for items in items.chunks(size) {
+                number += 1;
+                epoch(&mut sink, number, items.to_vec()).unwrap();
+            }
+        };
+        all((0..300).map(|id| update(row(id, text(id)), 1)).collect());
+        let replaced = |id| [update(row(id, text(id)), -1), update(row(id, text(id + 1)), 1)];
+        all((0..200).flat_map(replaced).collect());
+        all((100..250).map(|id| update(row(id, ""), -1)).collect());
+    };
+    let (few, many) = (made(), made());
+    write(&few, 50);
+    write(&many, 1000);
+    assert_eq!(rows(&few).len(), 150);
+    assert_eq!(rows(&few), rows(&many));
+}
+
+#[test]
 fn all_columns_may_be_the_key() {
     let table = table();
     let example = Row { cents: Some(1), ..row(1, "a") };
