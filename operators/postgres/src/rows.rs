@@ -17,7 +17,7 @@ const STAGING: &str = "pg_temp.tidemill_staging";
 /// The column there that says that the row is to be deleted.
 const GONE: &str = "tidemill_gone";
 /// So many changes go without it.
-const FEW: usize = 64;
+const FEW: usize = 128;
 
 impl<T: Serialize + 'static> Postgres<Update<T>> {
     /// What `items`, all of one epoch, do to each key.

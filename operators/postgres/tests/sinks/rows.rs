@@ -243,7 +243,7 @@ fn a_bad_row_is_named_and_nothing_of_its_epoch_is_written() {
     let mut sink = sink(&table);
     sink.open(&first("a")).unwrap();
     epoch(&mut sink, 1, vec![update(row(1, "one"), 1)]).unwrap();
-    let others = |bad: Row| (2..99).map(|id| update(row(id, &id.to_string()), 1)).chain([update(bad, 1)]).collect();
+    let others = |bad: Row| (2..199).map(|id| update(row(id, &id.to_string()), 1)).chain([update(bad, 1)]).collect();
     let text = error(epoch(&mut sink, 2, others(row(0, "one"))));
     assert!(
         text.contains("(name)=(one) already exists") && text.contains("the row is id=0, name=one, cents=\\N"),
