@@ -5,27 +5,32 @@
 CARGO := cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup libtorch postgres demo test lint bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
 
-setup: ## fetch libtorch into .libtorch/ (once; LIBTORCH=DIR uses yours)
+setup: libtorch postgres ## fetch libtorch into .libtorch/ (once; LIBTORCH=DIR uses yours), and PostgreSQL for its tests
+
+libtorch:
 	@scripts/setup-libtorch.sh
 
-demo: setup ## from nothing to fraud alerts: build, generate, train, run
+postgres:
+	@scripts/postgres.sh setup
+
+demo: libtorch ## from nothing to fraud alerts: build, generate, train, run
 	$(CARGO) build --release -p fraud
 	$(CARGO) run --release -q -p fraud -- demo
 
 test: setup ## every test
 	$(CARGO) test --release --workspace
 
-lint: setup ## formatting, clippy and docs, warnings denied
+lint: libtorch ## formatting, clippy and docs, warnings denied
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps
 
-bench: setup ## what models cost beside plain loops, and a table of what every operator costs
+bench: libtorch ## what models cost beside plain loops, and a table of what every operator costs
 	$(CARGO) bench --workspace --bench '*'
 
 clean: ## everything that was built or generated, libtorch too

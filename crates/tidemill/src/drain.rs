@@ -38,7 +38,7 @@ pub(crate) fn drain<'s, T: ExchangeData, S: Sink<Item = T>>(
     builder.build(move |capabilities| {
         drop(capabilities);
         let mut open: BTreeMap<Epoch, (Capability<Epoch>, Vec<T>)> = BTreeMap::new();
-        let (mut begun, mut closed) = (false, false);
+        let (mut begun, mut closed, mut told) = (false, false, runtime.began() == 0);
         move |frontiers| {
             let fail = |error: SinkError| runtime.shared.fail(Error::Sink { sink: name.clone(), reason: error.0 });
             if !begun {
@@ -56,6 +56,15 @@ pub(crate) fn drain<'s, T: ExchangeData, S: Sink<Item = T>>(
                     if slot.1.is_empty() { std::mem::swap(&mut slot.1, batch) } else { slot.1.append(batch) }
                 }
             });
+            // Told once, also that there are none.
+            if runtime.worker == 0 && !told && !runtime.shared.failed() && !frontiers[0].less_equal(&runtime.began()) {
+                told = true;
+                let mut rows = open.remove(&runtime.began()).map_or_else(Vec::new, |(_, rows)| rows);
+                order(&mut rows);
+                if let Err(error) = runtime.inside(&metrics, || sink.restored(runtime.began(), &mut rows)) {
+                    fail(error);
+                }
+            }
             loop {
                 let first = open.first_key_value().map_or(Epoch::MAX, |(epoch, _)| *epoch);
                 if let Some(participant) = &mut participant
@@ -79,10 +88,8 @@ pub(crate) fn drain<'s, T: ExchangeData, S: Sink<Item = T>>(
                 }
                 order(&mut items);
                 count(&metrics.taken, items.len());
-                let written = runtime.inside(&metrics, || match epoch > runtime.began() {
-                    true => sink.write(epoch, &mut items).and_then(|()| sink.commit(epoch)),
-                    false => sink.restored(epoch, &mut items),
-                });
+                let written =
+                    runtime.inside(&metrics, || sink.write(epoch, &mut items).and_then(|()| sink.commit(epoch)));
                 if let Err(error) = written {
                     fail(error);
                 }

@@ -30,8 +30,9 @@ pub trait Sink: 'static {
         ))
     }
 
-    /// The rows of a collection that are true at the epoch a job goes on from, which is before any [`Sink::write`]: all were
-    /// committed once. A sink that may have lost or kept something else compares them with what it has.
+    /// The rows of a collection that are true at the epoch a job goes on from: all were committed once, so there is nothing to
+    /// do but for a sink that may have lost or kept something else, and compares them with what it has. Called once, before
+    /// any [`Sink::write`], where a job goes on from a checkpoint; also if there are no such rows.
     fn restored(&mut self, _epoch: Epoch, _rows: &mut Vec<Self::Item>) -> Result<(), SinkError> {
         Ok(())
     }
