@@ -122,7 +122,8 @@ fn a_killed_process_ends_the_others_at_once_with_a_word_and_a_code() {
         members.until_they_run();
         signal(&members.children[victim], Signal::KILL);
         let killed = Instant::now();
-        for (process, (status, said)) in members.end().into_iter().enumerate().filter(|(process, _)| *process != victim) {
+        for (process, (status, said)) in members.end().into_iter().enumerate().filter(|(process, _)| *process != victim)
+        {
             assert_eq!(status.code(), Some(75), "{process}: {said}");
             let said = said.trim_end();
             let expected = format!("error: process {victim} was lost: its connection closed without a word");

@@ -106,7 +106,10 @@ pub fn run(args: &Args) -> ExitCode {
             return ExitCode::from(code);
         }
         if failures > args.restarts {
-            eprintln!("[launch] error: it has failed {failures} times: not started again (--restarts {})", args.restarts);
+            eprintln!(
+                "[launch] error: it has failed {failures} times: not started again (--restarts {})",
+                args.restarts
+            );
             return ExitCode::from(code);
         }
         let wait = Duration::from_millis(args.back_off.saturating_mul(1 << (failures - 1).min(16))).min(MOST_BACK_OFF);

@@ -2,5 +2,5 @@
 
 #![deny(missing_docs)]
 
-pub mod launch;
 mod generation;
+pub mod launch;

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use std::process::ExitCode;
 use tidemill::timely::dataflow::operators::Exchange;
 use tidemill::timely::dataflow::operators::vec::Filter;
-use tidemill::{Batch, Config, Flags, Maintain, Order, ReadStatus, Reader, Record, Source, SourceError, Stream, Timing};
+use tidemill::{
+    Batch, Config, Flags, Maintain, Order, ReadStatus, Reader, Record, Source, SourceError, Stream, Timing,
+};
 
 #[derive(Parser)]
 struct Args {

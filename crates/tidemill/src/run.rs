@@ -1,6 +1,6 @@
 //! Runs a graph: workers, progress, signals, panics, and the end.
 
-use crate::cluster::{Bus, Cluster, Mesh};
+use crate::cluster::{Bus, Cluster, Mesh, end_with_launcher};
 use crate::config::{Config, Flags};
 use crate::error::{Error, Result};
 use crate::explain_time::{self, Chronicle, TimeExplainer, Watchdog};
@@ -81,6 +81,7 @@ where
     G: for<'s> Fn(&Job<'s>) -> Result<()> + Send + Sync + 'static,
 {
     config.check()?;
+    end_with_launcher();
     catch_panics();
     let cluster = config.running_cluster();
     let shared = Arc::new(Shared::new(config.workers * cluster.map_or(1, Cluster::processes)));
@@ -251,7 +252,8 @@ fn catch_panics() {
         std::panic::set_hook(Box::new(move |info| {
             // Timely's threads end so where a connection does; what happened is told as an error.
             let thread = std::thread::current();
-            let expected = |name: &str| ["timely:send-", "timely:recv-", "timely:join"].iter().any(|of| name.starts_with(of));
+            let expected =
+                |name: &str| ["timely:send-", "timely:recv-", "timely:join"].iter().any(|of| name.starts_with(of));
             if thread.name().is_some_and(expected) || ENDING.get() {
                 return tracing::debug!("{info}");
             }

@@ -123,12 +123,15 @@ fn main() -> ExitCode {
                 .key_by(|click| click.user)
                 .window(Windows::tumbling(minutes(1)), (Count::new(), Sum::of(|click: &Event| click.cents)))
                 .finals("windows")?;
-            windows.map(|window| (window.start, window.key, window.value)).sink("windows out", JsonLinesSink::records(out.with_extension("windows"))?)?;
+            windows
+                .map(|window| (window.start, window.key, window.value))
+                .sink("windows out", JsonLinesSink::records(out.with_extension("windows"))?)?;
             let by_user = orders.clone().key_by(|order| order.user);
-            let (led, _late) = clicks.key_by(|click| click.user).join(by_user).within(0, seconds(30)).inner(
-                "led to",
-                |click, order| (click.user, click.time, order.time, order.cents),
-            )?;
+            let (led, _late) = clicks
+                .key_by(|click| click.user)
+                .join(by_user)
+                .within(0, seconds(30))
+                .inner("led to", |click, order| (click.user, click.time, order.time, order.cents))?;
             led.sink("led out", JsonLinesSink::records(out.with_extension("led"))?)?;
             let spent = orders.key_by(|order| order.user).maintain("spent", Spent)?;
             spent.sink("spent out", JsonLinesSink::updates(out.with_extension("spent"))?)

@@ -59,7 +59,9 @@ pub(crate) fn connect(cluster: &Cluster, me: Identity, stop: &AtomicBool) -> Res
         let address = cluster.listen.as_ref().unwrap_or(&cluster.hosts[process]);
         let listener = TcpListener::bind(address).and_then(|on| on.set_nonblocking(true).map(|()| on));
         let listener = listener.map_err(|error| {
-            Error::Start(format!("cannot listen at {address}: {error}; --listen takes another address for this process"))
+            Error::Start(format!(
+                "cannot listen at {address}: {error}; --listen takes another address for this process"
+            ))
         })?;
         let meeting = Arc::clone(&meeting);
         spawn("tidemill: accept", move || accept(&listener, &meeting))?;
@@ -80,8 +82,11 @@ pub(crate) fn connect(cluster: &Cluster, me: Identity, stop: &AtomicBool) -> Res
                 let missing = (0..processes).find(|peer| *peer != process && sessions[*peer].is_none()).unwrap_or(0);
                 return Err(Error::Lost {
                     process: missing,
-                    reason: format!("it did not come to {} within {} s", cluster.hosts[missing], cluster.patience.as_secs())
-                        + "; its log says why, and this one's whom it refused",
+                    reason: format!(
+                        "it did not come to {} within {} s",
+                        cluster.hosts[missing],
+                        cluster.patience.as_secs()
+                    ) + "; its log says why, and this one's whom it refused",
                 });
             }
             Err(_) => {}

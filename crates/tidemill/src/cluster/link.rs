@@ -194,7 +194,10 @@ impl Link {
         reading.sealed.copy_within(reading.from..reading.to, 0);
         (reading.from, reading.to) = (0, reading.to - reading.from);
         match (&self.0.socket).read(&mut reading.sealed[reading.to..]) {
-            Ok(0) => Err(io::Error::new(ErrorKind::UnexpectedEof, "its connection closed without a word, so it was killed or has crashed")),
+            Ok(0) => Err(io::Error::new(
+                ErrorKind::UnexpectedEof,
+                "its connection closed without a word, so it was killed or has crashed",
+            )),
             Ok(n) => {
                 reading.to += n;
                 Ok(())
@@ -238,7 +241,7 @@ impl Link {
         let Writing { sealed, frames, .. } = writing;
         let mut to = 0;
         // A word that fills its last frame needs another to end in.
-        let last = (is_word && bytes.len() % MOST_PLAIN == 0).then_some(&[][..]);
+        let last = (is_word && bytes.len().is_multiple_of(MOST_PLAIN)).then_some(&[][..]);
         for plain in bytes.chunks(MOST_PLAIN).chain(last) {
             if sealed.len() - to < HEADER + plain.len() + TAG {
                 (&self.0.socket).write_all(&sealed[..to])?;

@@ -3,12 +3,12 @@
 //! Nothing runs before all have shown the same graph. After that a failure in one is told to all, and so is a loss; each
 //! then ends by itself, within a second whatever its workers do. A process that is silent is lost.
 
+use crate::cluster::Cluster;
 use crate::cluster::connect::connect;
 use crate::cluster::hello::Identity;
 use crate::cluster::link::{Link, SILENCE};
-use crate::cluster::ready::{end_with_launcher, ready};
+use crate::cluster::ready::{not_ready, ready};
 use crate::cluster::word::Word;
-use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::report::Report;
 use crate::runtime::Shared;
@@ -148,11 +148,13 @@ impl Mesh {
     /// Meets all other processes.
     pub fn connect(cluster: &Cluster, workers: usize, shared: &Arc<Shared>) -> Result<Self> {
         let (process, processes) = (cluster.process, cluster.processes());
-        end_with_launcher();
+        not_ready(cluster.ready.as_deref())?;
         let build = cluster.fingerprint()?;
         let me = Identity { process, processes, workers, build, generation: cluster.generation };
         if cluster.insecure {
-            tracing::warn!("links between processes are neither encrypted nor authenticated: whoever reaches them can join");
+            tracing::warn!(
+                "links between processes are neither encrypted nor authenticated: whoever reaches them can join"
+            );
         }
         let bus = Bus::new(process, processes, Arc::clone(shared));
         let mut links = Vec::new();
