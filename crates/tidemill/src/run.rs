@@ -1,7 +1,7 @@
 //! Runs a graph: workers, progress, signals, panics, and the end.
 
 use crate::checkpoint::Archive;
-use crate::cluster::{Bus, Cluster, Mesh};
+use crate::cluster::{Bus, Cluster, Mesh, end_with_launcher};
 use crate::config::{Config, Flags};
 use crate::error::{Error, Result};
 use crate::explain_time::{self, Chronicle, TimeExplainer, Watchdog};
@@ -82,6 +82,7 @@ where
     G: for<'s> Fn(&Job<'s>) -> Result<()> + Send + Sync + 'static,
 {
     config.check()?;
+    end_with_launcher();
     catch_panics();
     let cluster = config.running_cluster();
     let writes = cluster.is_none_or(|cluster| cluster.process == 0);

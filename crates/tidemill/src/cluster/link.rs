@@ -241,7 +241,7 @@ impl Link {
         let Writing { sealed, frames, .. } = writing;
         let mut to = 0;
         // A word that fills its last frame needs another to end in.
-        let last = (is_word && bytes.len() % MOST_PLAIN == 0).then_some(&[][..]);
+        let last = (is_word && bytes.len().is_multiple_of(MOST_PLAIN)).then_some(&[][..]);
         for plain in bytes.chunks(MOST_PLAIN).chain(last) {
             if sealed.len() - to < HEADER + plain.len() + TAG {
                 (&self.0.socket).write_all(&sealed[..to])?;

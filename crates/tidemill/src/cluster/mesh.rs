@@ -7,7 +7,7 @@ use crate::cluster::Cluster;
 use crate::cluster::connect::connect;
 use crate::cluster::hello::Identity;
 use crate::cluster::link::{Link, SILENCE};
-use crate::cluster::ready::{end_with_launcher, ready};
+use crate::cluster::ready::{not_ready, ready};
 use crate::cluster::word::Word;
 use crate::error::{Error, Result};
 use crate::report::Report;
@@ -148,7 +148,7 @@ impl Mesh {
     /// Meets all other processes.
     pub fn connect(cluster: &Cluster, workers: usize, shared: &Arc<Shared>) -> Result<Self> {
         let (process, processes) = (cluster.process, cluster.processes());
-        end_with_launcher();
+        not_ready(cluster.ready.as_deref())?;
         let build = cluster.fingerprint()?;
         let me = Identity { process, processes, workers, build, generation: cluster.generation };
         if cluster.insecure {

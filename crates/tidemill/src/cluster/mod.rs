@@ -15,6 +15,7 @@ mod ready;
 mod word;
 
 pub(crate) use mesh::{Bus, Mesh};
+pub(crate) use ready::end_with_launcher;
 
 use crate::config::Flags;
 use crate::error::{Error, Result};
@@ -52,6 +53,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Bytes a secret has at least.
 const LEAST_SECRET: usize = 16;
+
+/// Characters of a build's fingerprint at most.
+const MOST_BUILD: usize = 64;
 
 /// The port of process 0 on this machine, where no hosts are given.
 const FIRST_PORT: usize = 2101;
@@ -124,6 +128,9 @@ impl Cluster {
         }
         if workers * processes > crate::hash::KEY_GROUPS {
             return usage(format!("{processes} processes of {workers} workers: choose 256 workers in all at most"));
+        }
+        if self.build.as_ref().is_some_and(|build| build.len() > MOST_BUILD) {
+            return usage(format!("the build's fingerprint is too long: {MOST_BUILD} characters at most"));
         }
         if self.insecure && self.secret.is_some() {
             return usage("there is a secret, and --insecure says to do without one: choose".into());

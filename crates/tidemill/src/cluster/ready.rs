@@ -2,8 +2,20 @@
 
 use crate::error::{Error, Result};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+
+/// Removes a ready file that an earlier process has left.
+pub(crate) fn not_ready(file: Option<&Path>) -> Result<()> {
+    let Some(path) = file else { return Ok(()) };
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(Error::Start(format!("--ready-file {}: {error}", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Writes the ready file, and tells systemd where it waits for that.
 pub(crate) fn ready(file: Option<&Path>) -> Result<()> {
