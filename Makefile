@@ -5,7 +5,7 @@
 CARGO := cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help setup libtorch postgres demo test lint bench clean
+.PHONY: help setup libtorch postgres demo test lint bench chaos clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -32,6 +32,11 @@ lint: libtorch ## formatting, clippy and docs, warnings denied
 
 bench: libtorch ## what models cost beside plain loops, and a table of what every operator costs
 	$(CARGO) bench --workspace --bench '*'
+
+KILLS ?= 100
+
+chaos: setup ## kills of one process, and of one of three, at random moments: KILLS of each (100), from SEED (1)
+	TIDEMILL_KILLS=$(KILLS) TIDEMILL_SEED=$(or $(SEED),1) $(CARGO) test --release -p tidemill-tests --test kill -- --nocapture --test-threads 1
 
 clean: ## everything that was built or generated, libtorch too
 	$(CARGO) clean
