@@ -237,6 +237,23 @@ proptest! {
 }
 
 #[test]
+fn an_operator_without_input_holds_no_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let letters = tidemill::Memory::new();
+    let config = Config { checkpoints: Some(every_epoch(&folder)), ..Config::workers(2) };
+    execute(config, move |job| {
+        job.dead_letters_to(letters.clone());
+        job.source("numbers", tidemill::Events::new(vec![1, 2, 3]), Timing::by(|n: &i64| *n))?.for_each(|_| ());
+        Ok(())
+    })
+    .unwrap();
+    assert!(std::fs::read_dir(folder.path()).unwrap().flatten().any(|file| {
+        let name = file.file_name();
+        name.to_string_lossy().starts_with("manifest-")
+    }));
+}
+
+#[test]
 fn a_finished_job_begun_again_does_nothing_and_its_checkpoint_must_be_there() {
     let sales = vec![vec![Sale { at: 1, user: 1, cents: 5 }, Sale { at: 2, user: 2, cents: 7 }]];
     let (folder, books) = (tempfile::tempdir().unwrap(), Books::new());

@@ -122,6 +122,10 @@ fn manifests(shares: StreamVec<'_, Epoch, Share>, runtime: &Rc<Runtime>, checkpo
             });
             while let Some(entry) = open.first_entry().filter(|entry| !frontiers[0].less_equal(entry.key())) {
                 let (epoch, (cap, shares)) = entry.remove_entry();
+                // A worker that fails lets go of the epoch without its share.
+                if shares.len() < runtime.peers || runtime.shared.failed() {
+                    continue;
+                }
                 let (done, wake) = (done.clone(), wake.clone());
                 let tell = Box::new(move |outcome| {
                     let _ = done.send(outcome);

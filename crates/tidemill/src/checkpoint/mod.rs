@@ -162,6 +162,16 @@ impl Checkpoints {
         }
     }
 
+    /// One of those who write has done so.
+    fn one_less(&self) {
+        self.missing.set(self.missing.get() - 1);
+        if self.missing.get() == 0
+            && let Some(activator) = &*self.complete.borrow()
+        {
+            activator.activate();
+        }
+    }
+
     /// What this worker has for the checkpoint of `epoch`, once all have written it down.
     pub fn take(&self, epoch: Epoch) -> Option<Written> {
         (self.announced.get() == epoch && self.missing.get() == 0).then(|| self.written.take())
@@ -202,11 +212,16 @@ impl Participant {
         let checkpoints = &self.checkpoints;
         self.last = checkpoints.announced.get();
         write(&mut checkpoints.written.borrow_mut());
-        checkpoints.missing.set(checkpoints.missing.get() - 1);
-        if checkpoints.missing.get() == 0
-            && let Some(activator) = &*checkpoints.complete.borrow()
-        {
-            activator.activate();
+        checkpoints.one_less();
+    }
+}
+
+impl Drop for Participant {
+    /// An operator whose inputs have ended has nothing to write any more, and nobody waits for it.
+    fn drop(&mut self) {
+        self.checkpoints.participants.set(self.checkpoints.participants.get() - 1);
+        if self.due().is_some() {
+            self.checkpoints.one_less();
         }
     }
 }
