@@ -142,12 +142,12 @@ impl Generation {
         let all = self.running.len() == 1 || (0..self.running.len()).all(|process| self.note(process).exists());
         if !self.is_ready && all && self.ended.is_empty() {
             self.is_ready = true;
-            eprintln!("[launch] ready: {} processes run the job", self.running.len());
             if let Some(path) = &self.ready
                 && let Err(error) = std::fs::write(path, "ready\n")
             {
                 eprintln!("[launch] --ready-file {}: {error}", path.display());
             }
+            eprintln!("[launch] ready: {} processes run the job", self.running.len());
         }
     }
 

@@ -194,10 +194,7 @@ impl Link {
         reading.sealed.copy_within(reading.from..reading.to, 0);
         (reading.from, reading.to) = (0, reading.to - reading.from);
         match (&self.0.socket).read(&mut reading.sealed[reading.to..]) {
-            Ok(0) => Err(io::Error::new(
-                ErrorKind::UnexpectedEof,
-                "its connection closed without a word, so it was killed or has crashed",
-            )),
+            Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
             Ok(n) => {
                 reading.to += n;
                 Ok(())
@@ -262,7 +259,11 @@ impl Link {
     fn lost(&self, error: &io::Error) {
         let reason = match error.kind() {
             _ if is_silence(error) => format!("nothing was heard of it for {} s", SILENCE.as_secs()),
-            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => "its connection broke".to_owned(),
+            // Which of them depends on whether something was left unread.
+            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+                "its connection closed without a word, so it was killed, or has crashed, or the network failed"
+                    .to_owned()
+            }
             _ => error.to_string(),
         };
         self.0.bus.fail(Error::Lost { process: self.0.peer, reason });
