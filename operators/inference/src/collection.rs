@@ -1,75 +1,20 @@
 //! `infer` on a collection: each row's score is kept while the row is true.
 
-use crate::infer::{Infer, Out, ScoreOf, give};
-use crate::lane::{Lane, waker};
+use crate::ask::{Unscored, ask};
+use crate::infer::{Infer, ScoreOf};
 use crate::model::Model;
 use crate::pool::Pool;
-use crate::score::{Answer, Quantised};
-use rustc_hash::FxHashMap;
-use std::cell::OnceCell;
-use std::collections::{BTreeMap, VecDeque};
+use crate::score::Quantised;
+use serde::{Deserialize, Serialize};
 use std::hash::Hash;
-use std::rc::Rc;
 use tidemill::differential_dataflow::VecCollection;
-use tidemill::differential_dataflow::consolidation::consolidate;
-use tidemill::hash::stable_hash;
+use tidemill::hash::{group_of, owner_of, stable_hash};
 use tidemill::time::BEGINNING;
-use tidemill::timely::dataflow::channels::pact::Exchange;
-use tidemill::timely::dataflow::operators::Capability;
-use tidemill::timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use tidemill::{Collection, Data, DeadLetter, Epoch, Record, Result, Seq, count};
-
-/// A row's score, once it is known; `None` if the model's answer is none.
-type Slot<S> = Rc<OnceCell<Option<S>>>;
-
-/// A row that is true now: how many times, and its score.
-struct Held<S> {
-    count: isize,
-    slot: Slot<S>,
-}
-
-/// A change of a row's count.
-struct Change<D, S> {
-    row: D,
-    diff: isize,
-    slot: Slot<S>,
-    /// Whether the model is asked about the row because of this change.
-    new: bool,
-}
-
-/// An epoch's changes, and the capabilities for their scores and for dead letters.
-struct Changes<C> {
-    caps: [Capability<Epoch>; 2],
-    changes: Vec<C>,
-}
-
-/// The rows that are true after the last epoch that has closed.
-struct Rows<D, S>(FxHashMap<D, Held<S>>);
-
-impl<D: Ord + Hash + Clone, S> Rows<D, S> {
-    /// Applies an epoch's changes, in the order of the rows. Epochs come in order, but may come
-    /// before the answers for earlier ones: changes of a row share its slot.
-    fn apply(&mut self, mut changes: Vec<(D, isize)>) -> Vec<Change<D, S>> {
-        consolidate(&mut changes);
-        let apply = |(row, diff)| match self.0.get_mut(&row) {
-            Some(held) => {
-                held.count += diff;
-                let (gone, slot) = (held.count == 0, Rc::clone(&held.slot));
-                if gone {
-                    self.0.remove(&row);
-                }
-                Change { row, diff, slot, new: false }
-            }
-            None => {
-                let slot = Slot::default();
-                let held = Held { count: diff, slot: Rc::clone(&slot) };
-                self.0.insert(row.clone(), held);
-                Change { row, diff, slot, new: true }
-            }
-        };
-        changes.into_iter().map(apply).collect()
-    }
-}
+use tidemill::timely::dataflow::operators::Exchange;
+use tidemill::{
+    Closing, Collection, Data, DeadLetter, Emit, Epoch, Kernel, Keys, Order, Record, Result, Save, Saved, StateError,
+    Update, type_name,
+};
 
 impl<'s, D: Data + Ord + Hash> Infer<'s> for Collection<'s, D> {
     type Item = D;
@@ -81,83 +26,158 @@ impl<'s, D: Data + Ord + Hash> Infer<'s> for Collection<'s, D> {
         pool: &Pool<M>,
         features: impl Fn(&D) -> M::In + 'static,
     ) -> Result<Collection<'s, (D, ScoreOf<M>)>> {
-        let job = self.job().clone();
-        let threads = pool.start(&job, name)?;
+        let workers = self.job().scope().peers();
+        let owner = move |(row, _, _): &(D, Epoch, isize)| owner_of(group_of(stable_hash(row)), workers) as u64;
+        // All changes of a row on one worker, or one epoch may have several.
+        let exchanged = self.then(|rows| VecCollection::new(rows.inner.exchange(owner)));
+        let changes = exchanged.changes(|_| BEGINNING);
+        let comes = |change: &Update<D>| change.diff > 0;
+        let features = move |change: &Update<D>| features(&change.row);
+        let asked = ask(&changes, name, pool, comes, features, |change, score| Ok(Asked { change, score }))?;
+        let scores = ScoresKernel::new(name);
+        Ok(asked.key_by(|asked| asked.change.row.clone()).kernel_rows(&format!("{name}: scores"), scores)?.0)
+    }
+}
 
-        let mut builder = OperatorBuilder::new(name.to_owned(), job.scope());
-        let info = builder.operator_info();
-        let mut lane = Lane::new(pool, threads, waker(&job, &info.address), job.stopper(name));
-        let route = Exchange::new(|(row, _, _): &(D, Epoch, isize)| stable_hash(row));
-        let mut input = builder.new_input(self.inner().inner, route);
-        let (scored_out, scored) = builder.new_output();
-        let (dead_out, dead) = builder.new_output();
-        let mut scored_out: Out<((D, ScoreOf<M>), Epoch, isize)> = Out::from(scored_out);
-        let mut dead_out: Out<Record<DeadLetter>> = Out::from(dead_out);
-        let operator = name.to_owned();
-        let metrics = job.metrics(name);
+/// An epoch's change of a row, and what the model answers of the row if it comes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Asked<D, S> {
+    change: Update<D>,
+    score: Result<S, Unscored>,
+}
 
-        builder.build(move |capabilities| {
-            drop(capabilities);
-            let mut rows = Rows(FxHashMap::default());
-            let mut open: BTreeMap<Epoch, Changes<(D, isize)>> = BTreeMap::new();
-            let mut asked: VecDeque<Changes<Change<D, ScoreOf<M>>>> = VecDeque::new();
-            let (mut good, mut bad) = (Vec::new(), Vec::new());
-            move |frontiers| {
-                input.for_each_stamp(|cap, batches| {
-                    // A message may hold rows of later epochs than its own: each goes to its own.
-                    for (row, epoch, diff) in batches.flat_map(|batch| batch.drain(..)) {
-                        let slot = open.entry(epoch).or_insert_with(|| Changes {
-                            caps: [cap.delayed(&epoch, 0), cap.delayed(&epoch, 1)],
-                            changes: Vec::new(),
-                        });
-                        slot.changes.push((row, diff));
-                    }
-                });
-                while let Some(entry) = open.first_entry() {
-                    if frontiers[0].less_equal(entry.key()) {
-                        break;
-                    }
-                    let Changes { caps, changes } = entry.remove();
-                    count(&metrics.taken, changes.len());
-                    let changes = rows.apply(changes);
-                    let new = changes.iter().filter(|change| change.new);
-                    lane.push(new.map(|change| features(&change.row)));
-                    asked.push_back(Changes { caps, changes });
+/// A row that is true now: how many times, and its score, unless that is none.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Held<S> {
+    count: isize,
+    score: Option<S>,
+}
+
+/// Keeps the score that each row was given first.
+struct ScoresKernel<D, S> {
+    name: String,
+    rows: Keys<D, Held<S>>,
+}
+
+impl<D, S> ScoresKernel<D, S> {
+    fn new(name: &str) -> Self {
+        ScoresKernel { name: name.to_owned(), rows: Keys::new() }
+    }
+}
+
+impl<D: Data + Ord + Hash, S: Quantised> Kernel for ScoresKernel<D, S> {
+    type In = Asked<D, S>;
+    type Out = ((D, S), Epoch, isize);
+
+    fn kind(&self) -> String {
+        "scores of rows".to_owned()
+    }
+
+    fn state(&self) -> String {
+        type_name::<S>()
+    }
+
+    fn order(&self) -> Order {
+        Order::Any
+    }
+
+    fn records(&mut self, at: Closing, records: &mut Vec<Record<Self::In>>, emit: &mut Emit<Self::In, Self::Out>) {
+        for Record { time, seq, value } in records.drain(..) {
+            let Asked { change: Update { row, diff }, score } = value;
+            let held = self.rows.get_or_insert_with(row.clone(), |_| Held { count: 0, score: None });
+            held.count += diff;
+            // What the first score is said of: all there are.
+            let more = if held.score.is_some() { diff } else { held.count };
+            match score {
+                Ok(score) => _ = held.score.get_or_insert(score),
+                Err(Unscored::Wrong(wrong)) if held.score.is_none() => {
+                    let value = DeadLetter::of(&self.name, &row, wrong.to_string());
+                    emit.dead.push(Record { time, seq, value });
                 }
-                lane.turn();
-                while let Some(Changes { caps, changes }) = asked.front_mut() {
-                    let new = changes.iter().filter(|change| change.new).count();
-                    let Some(mut answers) = lane.take(new) else { break };
-                    let epoch = *caps[0].time();
-                    for Change { row, diff, slot, new } in changes.drain(..) {
-                        if new && let Some(answer) = answers.next() {
-                            let score = answer.quantise();
-                            if let Err(wrong) = &score {
-                                let value = DeadLetter::of(&operator, &row, wrong.to_string());
-                                let seq = Seq::new(u16::MAX, stable_hash(&row));
-                                bad.push(Record { time: BEGINNING, seq, value });
-                            }
-                            // Set here only, and once: a row is new once for each slot.
-                            let _ = slot.set(score.ok());
-                        }
-                        if let Some(Some(score)) = slot.get() {
-                            good.push(((row, score.clone()), epoch, diff));
-                        }
-                    }
-                    drop(answers);
-                    count(&metrics.given, good.len());
-                    count(&metrics.dead, bad.len());
-                    give(&mut scored_out, &caps[0], &mut good);
-                    give(&mut dead_out, &caps[1], &mut bad);
-                    asked.pop_front();
-                }
-                metrics.holds(asked.front().map(|changes| *changes.caps[0].time()));
+                Err(_) => {}
             }
-        });
-        // Only now: an operator that is begun and not built leaves a scope that cannot be.
-        job.name_operator(name, info.global_id)?;
-        job.add_dead_letters(dead);
-        let scored = job.wait_for(scored);
-        Ok(self.then(|_| VecCollection::new(scored)).named(name, "infer"))
+            let (score, count) = (held.score.clone(), held.count);
+            if count == 0 {
+                self.rows.remove(&row);
+            }
+            emit.out.extend(score.filter(|_| more != 0).map(|score| ((row, score), at.epoch, more)));
+        }
+    }
+
+    fn settle(&mut self, _: Closing, _: &mut Emit<Self::In, Self::Out>) {}
+
+    fn save(&mut self, save: &mut Save) {
+        self.rows.save(save);
+    }
+
+    fn load(&mut self, at: Closing, entry: Saved<'_>, emit: &mut Emit<Self::In, Self::Out>) -> Result<(), StateError> {
+        let (row, held) = self.rows.load(entry)?;
+        emit.out.extend(held.score.clone().map(|score| ((row, score), at.epoch, held.count)));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::score::{Answer, Score};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+    use tidemill::harness::Harness;
+
+    /// Epochs of changes of a few rows, each at most once an epoch, with what the model answers: never the same twice.
+    fn epochs() -> impl Strategy<Value = Vec<Vec<Asked<u8, Score>>>> {
+        let diff = prop_oneof![3 => Just(1), 2 => Just(-1), 1 => -3..=3_isize];
+        let epoch = prop::collection::btree_map(0..6_u8, (diff, prop::bool::weighted(0.2)), 0..6);
+        prop::collection::vec(epoch, 1..20).prop_map(|epochs| {
+            let mut asked = 0;
+            let mut score = |diff, wrong| {
+                asked += 1;
+                match (diff, wrong) {
+                    (..=0, _) => Err(Unscored::NotAsked),
+                    (_, true) => f32::NAN.quantise().map_err(Unscored::Wrong),
+                    _ => Ok(Score::from_millionths(asked)),
+                }
+            };
+            let mut change = |(row, (diff, wrong))| Asked { change: Update { row, diff }, score: score(diff, wrong) };
+            epochs.into_iter().map(|epoch| epoch.into_iter().map(&mut change).collect()).collect()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+        /// Each row that is there has the first score it was given since it was not, before and after a restore: so what
+        /// is retracted is what was said.
+        #[test]
+        fn a_row_keeps_its_score_while_it_is_there_over_a_restore(
+            epochs in epochs(), workers in 1..5_usize, cut in 0..20_usize, after in 1..5_usize,
+        ) {
+            let row = |asked: &Asked<u8, Score>| asked.change.row;
+            let mut harness = Harness::kernel(workers, row, || ScoresKernel::<u8, Score>::new("scores"));
+            let (mut expected, mut rows) = (BTreeMap::<u8, Held<Score>>::new(), BTreeMap::<(u8, Score), isize>::new());
+            for (number, epoch) in epochs.into_iter().enumerate() {
+                if number == cut {
+                    let said = harness.restore(after).expect("it reads back");
+                    let said: BTreeMap<_, _> = said.into_iter().map(|(row, _, count)| (row, count)).collect();
+                    prop_assert_eq!(&said, &rows);
+                }
+                for Asked { change, score } in &epoch {
+                    let held = expected.entry(change.row).or_insert(Held { count: 0, score: None });
+                    held.count += change.diff;
+                    held.score = held.score.or(score.clone().ok());
+                }
+                expected.retain(|_, held| held.count != 0);
+                epoch.into_iter().for_each(|asked| harness.push(0, asked));
+                harness.close_epoch();
+                for (_, row, diff) in harness.changes() {
+                    *rows.entry(row).or_default() += diff;
+                }
+                rows.retain(|_, count| *count != 0);
+                let expected = expected.iter().filter_map(|(row, held)| Some(((*row, held.score?), held.count)));
+                prop_assert_eq!(&rows, &expected.collect::<BTreeMap<_, _>>());
+            }
+            prop_assert_eq!(harness.is_empty(), expected.is_empty());
+        }
     }
 }

@@ -3,11 +3,7 @@
 use crate::model::Model;
 use crate::pool::Pool;
 use crate::score::Answer;
-use tidemill::timely::Container;
-use tidemill::timely::container::CapacityContainerBuilder;
-use tidemill::timely::dataflow::operators::Capability;
-use tidemill::timely::dataflow::operators::generic::OutputBuilder;
-use tidemill::{Epoch, Result};
+use tidemill::Result;
 
 /// The exact form of what model `M` answers.
 pub type ScoreOf<M> = <<M as Model>::Out as Answer>::Score;
@@ -42,35 +38,17 @@ pub trait Infer<'s>: Sized {
     /// the number of workers, and with them the last bits of what a model answers. Scores differ
     /// only where those bits decide on which side of a millionth they fall.
     ///
-    /// **On a collection**, a row's score is kept while the row is true, so what is retracted is
-    /// exactly what was emitted. A row is scored in the epoch that makes it true, and again only
-    /// if it has ceased to be true in between: not when it comes once more, nor when it comes and
-    /// goes within one epoch. Rows are exchanged by a stable hash, and batches hold an epoch's new
-    /// rows in their order. A row whose score is none is in the dead letters, and not in the
-    /// result.
-    ///
-    /// **After a restart** nothing is left of what was scored. Events that have gone on are not
-    /// scored again. The rows of a collection are: like everything that is made of a collection,
-    /// their scores are made again from the rows that it says again, all in one epoch. So a model
-    /// whose answer of a row depends on the batch may give another score than before.
+    /// **On a collection**, a row's score is kept while the row is true, in checkpoints too, so what is
+    /// retracted is exactly what was emitted. A row is scored in the epoch that makes it true, and again
+    /// only if it has ceased to be true in between: not when it comes once more (the model is asked, but
+    /// what it answers then changes nothing), nor when it comes and goes within one epoch, nor after a
+    /// restart. Rows are exchanged by a stable hash, and batches hold an epoch's rows in its order. A row
+    /// whose score is none is in the dead letters, and not in the result. The scores are kept by an
+    /// operator of their own, called `name: scores`.
     fn infer<M: Model>(
         self,
         name: &str,
         pool: &Pool<M>,
         features: impl Fn(&Self::Item) -> M::In + 'static,
     ) -> Result<Self::Scored<ScoreOf<M>>>;
-}
-
-/// An output of containers of `D`.
-pub(crate) type Out<D> = OutputBuilder<Epoch, CapacityContainerBuilder<Vec<D>>>;
-
-/// Sends everything in `items`, and keeps the allocation if the channel gives it back.
-pub(crate) fn give<D: Clone + 'static>(out: &mut Out<D>, cap: &Capability<Epoch>, items: &mut Vec<D>)
-where
-    Vec<D>: Container,
-{
-    if !items.is_empty() {
-        out.activate().session(cap).give_container(items);
-        items.clear();
-    }
 }

@@ -55,9 +55,9 @@ impl<M: Model> Lane<M> {
         }
     }
 
-    /// Adds the rows of one epoch. [`Lane::turn`] sends them.
-    pub fn push(&mut self, rows: impl Iterator<Item = M::In>) {
-        self.waiting.push(rows);
+    /// Adds the rows of one epoch, of which there are `count`. [`Lane::turn`] sends them.
+    pub fn push(&mut self, count: usize, rows: impl Iterator<Item = M::In>) {
+        self.waiting.push(count, rows);
     }
 
     /// Takes the answers that are there, and sends what may be sent. Never waits.
@@ -116,7 +116,7 @@ impl<In> Batches<In> {
     }
 
     /// Adds the rows of one epoch: to a batch of their own, or first to the one that waits.
-    fn push(&mut self, mut rows: impl Iterator<Item = In>) {
+    fn push(&mut self, count: usize, mut rows: impl Iterator<Item = In>) {
         if self.across_epochs
             && let Some(last) = self.queue.back_mut()
         {
@@ -124,7 +124,8 @@ impl<In> Batches<In> {
             last.rows.extend(rows.by_ref().take(room));
         }
         loop {
-            let batch: Vec<In> = rows.by_ref().take(self.size).collect();
+            let mut batch = Vec::with_capacity(count.min(self.size));
+            batch.extend(rows.by_ref().take(self.size));
             if batch.is_empty() {
                 break;
             }
@@ -149,7 +150,7 @@ mod tests {
     fn batches(across_epochs: bool) -> (Vec<Vec<i32>>, Vec<bool>) {
         let mut batches = Batches::new(&PoolConfig { batch: 3, threads: 1, across_epochs });
         for epoch in [0..2, 2..2, 2..3, 3..10] {
-            batches.push(epoch);
+            batches.push(epoch.len(), epoch);
         }
         batches.queue.into_iter().map(|batch| (batch.rows, batch.awaited)).unzip()
     }

@@ -43,6 +43,7 @@
 //! # Ok::<(), tidemill::Error>(())
 //! ```
 
+mod ask;
 mod collection;
 mod infer;
 mod lane;

@@ -58,7 +58,7 @@ impl Display for Score {
 }
 
 /// A model's answer that is no score. It costs the row it is about, and no other.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NotAScore {
     /// The answer, or the part of it that is wrong.
     pub value: f64,

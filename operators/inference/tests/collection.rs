@@ -7,7 +7,6 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use tidemill::differential_dataflow::VecCollection;
-use tidemill::harness::Derived;
 use tidemill::timely::container::CapacityContainerBuilder;
 use tidemill::timely::dataflow::channels::pact::Pipeline;
 use tidemill::timely::dataflow::operators::generic::Operator;
@@ -75,14 +74,6 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     prop::collection::vec((0..6_i64, diff, later), 0..60)
 }
 
-/// Makes the changes of an epoch.
-fn change(rows: &mut Derived<i64, (i64, Score)>, events: &[Event]) {
-    for &(row, diff, _) in events {
-        (0..diff).for_each(|_| rows.insert(row));
-        (diff..0).for_each(|_| rows.remove(row));
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -100,79 +91,31 @@ proptest! {
             updates.entry(epoch).or_default().push(update);
         }
         let mut expected_asks = Vec::new();
-        let mut counts: BTreeMap<i64, isize> = BTreeMap::new();
-        let mut scores: BTreeMap<i64, Score> = BTreeMap::new();
+        let mut rows: BTreeMap<i64, (isize, Option<Score>)> = BTreeMap::new();
         for (epoch, changes) in by_epoch(&events) {
-            let changes: BTreeMap<i64, isize> = changes.into_iter().filter(|(_, diff)| *diff != 0).collect();
-            let told = updates.remove(&epoch).unwrap_or_default();
-            prop_assert_eq!(told.len(), changes.len(), "epoch {}", epoch);
-            for Update { row: (row, score), diff } in told {
-                prop_assert_eq!(changes.get(&row), Some(&diff));
-                let count = counts.entry(row).or_default();
-                if *count == 0 {
-                    expected_asks.push(row);
-                    prop_assert!(scores.insert(row, score).is_none());
-                }
-                prop_assert_eq!(scores.get(&row), Some(&score), "another score than it was given");
+            let told = updates.remove(&epoch).unwrap_or_default().into_iter();
+            let mut told: BTreeMap<_, _> = told.map(|Update { row: (row, score), diff }| (row, (score, diff))).collect();
+            for (row, diff) in changes.into_iter().filter(|(_, diff)| *diff != 0) {
+                let (count, score) = rows.entry(row).or_default();
                 *count += diff;
+                let more = if score.is_some() { diff } else { *count };
+                if diff > 0 {
+                    expected_asks.push(row);
+                    *score = score.or(told.get(&row).map(|(score, _)| *score));
+                    prop_assert!(score.is_some() || *count == 0, "epoch {}: {} has no score", epoch, row);
+                }
+                prop_assert_eq!(told.remove(&row), score.map(|score| (score, more)), "epoch {}, row {}", epoch, row);
                 if *count == 0 {
-                    scores.remove(&row);
+                    rows.remove(&row);
                 }
             }
+            prop_assert!(told.is_empty(), "epoch {}: {:?}", epoch, told);
         }
         prop_assert!(updates.is_empty());
         let mut asks = asked.lock().unwrap().clone();
         asks.sort();
         expected_asks.sort();
         prop_assert_eq!(asks, expected_asks);
-    }
-
-    /// The collection says its rows again after a restart, and they are scored again: with the same scores, if the
-    /// model answers by the row alone.
-    #[test]
-    fn a_restore_changes_no_score_of_a_model_that_answers_by_the_row(
-        events in events(), cut in 0..20_usize, batch in 1..5_usize,
-    ) {
-        let answer = |&n: &i64| if n == 3 { f32::NAN } else { eighths(n) };
-        let model = move |rows: &[i64]| Ok(rows.iter().map(answer).collect());
-        let pool = Pool::new(config(batch, 2), move || Ok(Toy::new(model)));
-        let derived = || {
-            let pool = pool.clone();
-            Derived::new(move |rows| rows.infer("eighths", &pool, |&n| n).unwrap())
-        };
-        let (mut whole, mut broken) = (derived(), derived());
-        for (number, events) in events.chunks(PER_EPOCH).enumerate() {
-            if number == cut {
-                prop_assert_eq!(broken.restore(), whole.rows());
-                (0..2).for_each(|_| whole.close_epoch());
-            }
-            for derived in [&mut whole, &mut broken] {
-                change(derived, events);
-                derived.close_epoch();
-            }
-            prop_assert_eq!(broken.changes(), whole.changes());
-        }
-    }
-
-    /// Even if the model never answers the same twice: what is retracted after a restore is what was said after it.
-    #[test]
-    fn a_row_has_one_score_after_a_restore(events in events(), cut in 0..20_usize, batch in 1..5_usize) {
-        let asked = Arc::default();
-        let pool = Pool::new(config(batch, 2), move || Ok(Toy::new(counting(&asked))));
-        let mut derived = Derived::new(move |rows| rows.infer("count", &pool, |&n| n).unwrap());
-        let (mut counts, mut scored) = (BTreeMap::<i64, isize>::new(), BTreeMap::<(i64, Score), isize>::new());
-        for (number, events) in events.chunks(PER_EPOCH).enumerate() {
-            if number == cut {
-                scored = derived.restore().into_iter().collect();
-            }
-            change(&mut derived, events);
-            events.iter().for_each(|(row, diff, _)| *counts.entry(*row).or_default() += diff);
-            derived.close_epoch();
-            derived.changes().into_iter().for_each(|(_, row, diff)| *scored.entry(row).or_default() += diff);
-            scored.retain(|_, count| *count != 0);
-            let rows = scored.iter().map(|((row, _), count)| (*row, *count));
-            prop_assert!(rows.eq(counts.clone().into_iter().filter(|(_, count)| *count != 0)), "{:?} of {:?}", scored, counts);
-        }
     }
 
     /// The same updates in the same epochs with any number of workers, NaN or not.
@@ -188,12 +131,15 @@ proptest! {
                 job.dead_letters_to(sinks.1.clone());
                 rows.infer("eighths", &pool, |&n| n)?.sink("out", sinks.0.clone())
             });
-            let mut expected: BTreeMap<i64, isize> = BTreeMap::new();
+            // Whether a row has come since it was last there no times.
+            let mut expected: BTreeMap<i64, (isize, bool)> = BTreeMap::new();
             for (row, diff) in by_epoch(&events).into_values().flatten() {
-                *expected.entry(row).or_default() += diff;
+                let (count, came) = expected.entry(row).or_default();
+                *count += diff;
+                *came = *count != 0 && (*came || diff > 0);
             }
-            expected.retain(|row, count| *row != 3 && *count != 0);
-            let expected: Vec<_> = expected.into_iter().map(|(row, count)| ((row, score(row)), count)).collect();
+            expected.retain(|row, (_, came)| *row != 3 && *came);
+            let expected: Vec<_> = expected.into_iter().map(|(row, (count, _))| ((row, score(row)), count)).collect();
             prop_assert_eq!(out.rows(), expected);
             results.push((out.take(), dead.take()));
         }
@@ -204,15 +150,17 @@ proptest! {
 }
 
 #[test]
-fn a_row_that_comes_and_goes_within_an_epoch_is_not_scored() {
+fn a_row_that_comes_once_more_keeps_its_score_and_one_that_comes_and_goes_within_an_epoch_is_not_scored() {
     let (asked, out) = (Arc::default(), Memory::new());
     let (model_asked, sink) = (Arc::clone(&asked), out.clone());
-    let pool = Pool::new(config(10, 1), move || Ok(Toy::new(counting(&model_asked))));
-    // Epochs: {7 comes and goes, 8 comes}, {8 comes again, 9 comes}, {8 goes twice}.
-    let events = [(7, 1, 0), (7, -1, 0), (8, 1, 0), (8, 1, 0), (9, 1, 0), (5, 0, 0), (8, -2, 0)];
+    let pool = Pool::new(config(1, 1), move || Ok(Toy::new(counting(&model_asked))));
+    // Epochs: {7 comes and goes, 8 comes}, {8 comes again}, {8 goes twice}.
+    let events = [(7, 1, 0), (7, -1, 0), (8, 1, 0), (8, 1, 0), (5, 0, 0), (5, 0, 0), (8, -2, 0)];
     run(1, &events, move |_, rows| rows.infer("count", &pool, |&n| n)?.sink("out", sink.clone()));
-    assert_eq!(*asked.lock().unwrap(), [8, 9]);
-    assert_eq!(out.rows(), [((9, Score::ONE), 1)]);
+    assert_eq!(*asked.lock().unwrap(), [8, 8]);
+    let first = Score::default();
+    let updates: Vec<_> = out.take().into_iter().map(|(epoch, update)| (epoch, update.row, update.diff)).collect();
+    assert_eq!(updates, [(1, (8, first), 1), (2, (8, first), 1), (3, (8, first), -2)]);
 }
 
 /// A score that is given, kept and retracted while the model is at work on an earlier epoch.
