@@ -2,6 +2,7 @@
 
 use super::writer::Draft;
 use super::{Checkpoints, Facts, encode};
+use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::runtime::Runtime;
 use crate::ticker::Tick;
@@ -169,6 +170,7 @@ fn draft(epoch: Epoch, shares: Vec<Share>, runtime: &Runtime) -> Draft {
         facts: Facts::default(),
         operators: operators.collect(),
         workers: runtime.peers,
+        processes: runtime.config.running_cluster().map_or(1, Cluster::processes),
         created_ms: 0,
     };
     for Share { id, wall, part, facts } in shares {

@@ -28,6 +28,7 @@ pub(crate) struct Draft {
     pub facts: Facts,
     pub operators: Vec<OperatorInfo>,
     pub workers: usize,
+    pub processes: usize,
     pub created_ms: i64,
 }
 
@@ -68,8 +69,10 @@ impl Writer {
 
     fn send(&self, task: Task) {
         let tasks = self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        // It is there until this is dropped.
-        let _ = tasks.as_ref().map(|tasks| tasks.send(task));
+        if let Some(tasks) = tasks.as_ref() {
+            // The thread is there until this is dropped.
+            let _ = tasks.send(task);
+        }
     }
 }
 
@@ -135,7 +138,7 @@ impl Desk {
             extra: draft.facts.extra.into_iter().collect(),
             created_ms: draft.created_ms.max(0) as u64,
             workers: draft.workers as u32,
-            processes: 1,
+            processes: draft.processes as u32,
             engine_version: env!("CARGO_PKG_VERSION").to_owned(),
             ..Manifest::default()
         };
