@@ -42,9 +42,9 @@ impl Writer {
     /// Starts the thread. The first checkpoint goes on from `before`.
     pub fn start(store: Store, lineage: String, keep: usize, before: Option<&Manifest>) -> Result<Self> {
         let (tasks, inbox) = channel();
-        let parts = before.map_or_else(Vec::new, |before| before.parts.clone());
+        let (goes_on, parts) = (before.is_some(), before.map_or_else(Vec::new, |before| before.parts.clone()));
         let run = move || {
-            let mut desk = Desk { store, lineage, keep, parts, compacted: None };
+            let mut desk = Desk { store, lineage, keep, goes_on, first: None, parts, compacted: None };
             for task in inbox {
                 match task {
                     Task::Part { id, worker, written, done } => done(desk.part(id, worker, &written)),
@@ -90,7 +90,11 @@ struct Desk {
     store: Store,
     lineage: String,
     keep: usize,
-    /// The parts of the last checkpoint.
+    /// Whether the job goes on from a checkpoint.
+    goes_on: bool,
+    /// The first checkpoint that a part was written for here.
+    first: Option<u64>,
+    /// The parts of the last checkpoint, where manifests are written.
     parts: Vec<PartRef>,
     /// Those that will take the place of its first in the next one.
     compacted: Option<Compacted>,
@@ -101,8 +105,10 @@ impl Desk {
         if written.state.iter().all(|(_, save)| save.is_empty()) {
             return Ok(None);
         }
+        let first = *self.first.get_or_insert(id);
+        let kind = if first == id && !self.goes_on { PartKind::Base } else { PartKind::Delta };
         let write = || {
-            let mut part = PartWriter::new(if self.parts.is_empty() { PartKind::Base } else { PartKind::Delta });
+            let mut part = PartWriter::new(kind);
             for (operator, save) in &written.state {
                 for change in save.entries() {
                     part.put(operator, change.group, change.key, change.value)?;
