@@ -2,8 +2,8 @@
 
 use crate::error::Result;
 use crate::manifest::{Manifest, PartRef};
-use crate::store::{Store, reached};
-use std::collections::BTreeSet;
+use crate::store::{Store, begun, reached};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What [`Store::prune`] dropped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,10 +12,13 @@ pub struct Pruned {
     pub checkpoints: Vec<u64>,
     /// Parts that no checkpoint lists any more.
     pub parts: Vec<String>,
+    /// Files of the epoch log that no checkpoint needs any more.
+    pub logs: Vec<String>,
 }
 
 impl Store {
-    /// Drops all but the newest `keep` whole checkpoints (at least one), and the parts that no checkpoint lists then.
+    /// Drops all but the newest `keep` whole checkpoints (at least one), the parts that no checkpoint lists then, and of the
+    /// epoch log what none needs.
     ///
     /// Manifests go first, so that a crash leaves no checkpoint without its parts. Of the parts only those go that were
     /// written for a checkpoint up to the newest whole one, and that no [`Compacted`](crate::Compacted) of this store
@@ -23,13 +26,15 @@ impl Store {
     /// may list any.
     pub fn prune(&self, keep: usize) -> Result<Pruned> {
         let (mut pruned, mut newest, mut kept, mut listed) = (Pruned::default(), None, 0, BTreeSet::new());
-        let mut certain = true;
+        // Of each lineage that is kept the oldest epoch.
+        let (mut certain, mut epochs) = (true, BTreeMap::new());
         for id in self.ids()? {
             let whole = if newest.is_some() && kept >= keep { None } else { Some(reached(self.whole(id))?) };
             match whole {
                 Some(Ok(manifest)) => {
                     newest = newest.or(Some(id));
                     kept += 1;
+                    epochs.insert(manifest.lineage.clone(), manifest.epoch);
                     listed.extend(manifest.parts.into_iter().map(|part| part.path));
                 }
                 Some(Err(_)) if newest.is_none() => certain = false,
@@ -49,6 +54,14 @@ impl Store {
             }
         }
         self.storage.drop_unfinished(|path| old(path) && !self.claims.contains(path))?;
+        for name in self.storage.list()? {
+            match begun(&name) {
+                Some((id, _)) if id <= newest => self.storage.delete(&name)?,
+                Some((_, lineage)) => _ = epochs.entry(lineage.to_owned()).or_insert(0),
+                None => {}
+            }
+        }
+        pruned.logs = self.prune_log(&epochs)?;
         Ok(pruned)
     }
 }

@@ -247,6 +247,15 @@ impl<'s> Job<'s> {
         let config = &self.0.runtime.config;
         self.0.runtime.partitions.set(self.0.partitions.get());
         self.0.runtime.live.set(config.epoch_ms.is_some() || !self.0.bounded.get());
+        if let Some(log) = &self.0.runtime.log {
+            let needed = self.0.runtime.live.get() || log.unseekable.get();
+            log.on.set(needed && log.possible());
+            if needed && !log.possible() && self.0.runtime.worker == 0 {
+                tracing::warn!(
+                    "a bucket can hold no epoch log: after a crash, the epochs since the last checkpoint are formed otherwise"
+                );
+            }
+        }
         let Some(handle) = self.0.on_dead.borrow_mut().take() else {
             return self.log_dead_letters("(dead letters)");
         };

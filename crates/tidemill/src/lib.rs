@@ -21,6 +21,7 @@ mod job;
 mod kernel;
 mod keys;
 mod maintain;
+mod partition;
 mod plan;
 mod process;
 mod processing;

@@ -1,7 +1,7 @@
 //! What the operators of one worker share while a job runs, and what all workers share.
 
 use crate::alignment::Alignment;
-use crate::checkpoint::{Archive, Checkpoints, Restored};
+use crate::checkpoint::{Archive, Checkpoints, EpochLog, Restored};
 use crate::config::Config;
 use crate::error::Error;
 use crate::explain_time::{Inside, SourceTime, Views};
@@ -89,6 +89,8 @@ pub(crate) struct Runtime {
     pub plan: RefCell<Plan>,
     /// Where the job keeps checkpoints, if it does.
     pub checkpoints: Option<Rc<Checkpoints>>,
+    /// What came in since the last of them, where there are any.
+    pub log: Option<Rc<EpochLog>>,
     names: RefCell<HashMap<usize, String>>,
     /// The names of what runs user code, by [`Label`].
     labels: RefCell<Vec<String>>,
@@ -132,7 +134,10 @@ pub fn count(cell: &Cell<u64>, n: usize) {
 
 impl Runtime {
     pub fn new(config: Config, worker: usize, peers: usize, shared: Arc<Shared>) -> Rc<Self> {
+        let process = config.running_cluster().map_or(0, |cluster| cluster.process);
+        let log = |archive| Rc::new(EpochLog::new(archive, Arc::clone(&shared), (worker, peers), process));
         Rc::new(Runtime {
+            log: shared.archive.clone().map(log),
             checkpoints: shared.archive.clone().map(Checkpoints::new),
             config,
             worker,
@@ -160,6 +165,12 @@ impl Runtime {
     /// The epoch the job began at, which brings only what was there before: 0, or a checkpoint's.
     pub fn began(&self) -> Epoch {
         self.restored().map_or(0, Restored::epoch)
+    }
+
+    /// Through which epoch those of an earlier run are formed again as they were.
+    pub fn exact_through(&self) -> Epoch {
+        let replayed = !self.live.get() && self.log.as_ref().is_none_or(|log| !log.unseekable.get());
+        if replayed { Epoch::MAX } else { self.log.as_ref().map_or(0, |log| log.past().through) }
     }
 
     /// The wall time of the last epoch of an earlier run.
@@ -227,7 +238,14 @@ impl Runtime {
     pub fn fingerprint(&self) -> String {
         let (live, partitions, records) = (self.live.get(), self.partitions.get(), self.config.epoch_records);
         let kind = if live { "live" } else { "replay" };
-        format!("{kind} of {partitions} partitions, {records} records an epoch\n{}", self.plan.borrow())
+        let began = self.restored().map(|restored| format!("checkpoint {}", restored.manifest.id));
+        let began = began.unwrap_or_else(|| "the beginning".to_owned());
+        let through = self.log.as_ref().map_or(0, |log| log.past().through);
+        format!(
+            "{kind} of {partitions} partitions, {records} records an epoch, from {began}, with a log through epoch \
+             {through}\n{}",
+            self.plan.borrow()
+        )
     }
 
     /// Schedules whatever waits for an epoch to close or for results to catch up.
