@@ -36,6 +36,9 @@ pub struct Manifest {
     /// Whatever else the engine keeps.
     #[serde(default, with = "base64_map")]
     pub extra: BTreeMap<String, Vec<u8>>,
+    /// Whether somebody has asked for it, so that it is kept until somebody drops it.
+    #[serde(default)]
+    pub savepoint: bool,
     /// When it was made, in milliseconds since 1970.
     #[serde(default)]
     pub created_ms: u64,

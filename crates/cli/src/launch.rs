@@ -13,16 +13,19 @@
 //!
 //! Standard output of process 0 is this program's; what else the processes print goes to standard error, each line with the
 //! number of its process in front. Standard input, if it is no terminal, is process 0's. SIGINT and SIGTERM are passed on:
-//! the first ends the job at an epoch, the second at once.
+//! the first ends the job at an epoch, the second at once. SIGUSR1 asks for a
+//! savepoint.
+//!
+//! After a failure the job goes on from its newest checkpoint, whatever `--restore` said for the first start.
 
 use crate::generation::{Generation, Outcome};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// The flags of `tidemill launch`.
@@ -75,6 +78,7 @@ const FOR_GOOD: [u8; 3] = [2, 65, 78];
 pub(crate) struct Asked {
     latest: Arc<AtomicUsize>,
     any: Cell<bool>,
+    savepoint: Arc<AtomicBool>,
 }
 
 /// Runs the program until it ends, or fails for good.
@@ -89,7 +93,7 @@ pub fn run(args: &Args) -> ExitCode {
     loop {
         let began = Instant::now();
         number = next_generation(number);
-        let outcome = match Generation::start(args, number) {
+        let outcome = match Generation::start(args, number, failures > 0) {
             Ok(generation) => generation.watch(args, &asked),
             Err(error) => {
                 eprintln!("[launch] error: {}: {error}", args.program[0].display());
@@ -135,7 +139,13 @@ impl Asked {
         for signal in [SIGINT, SIGTERM] {
             signal_hook::flag::register_usize(signal, Arc::clone(&self.latest), signal as usize)?;
         }
+        signal_hook::flag::register(SIGUSR1, Arc::clone(&self.savepoint))?;
         Ok(())
+    }
+
+    /// Whether a savepoint was asked for since the last call.
+    pub fn savepoint(&self) -> bool {
+        self.savepoint.swap(false, Ordering::SeqCst)
     }
 
     /// The signal that has come since the last call.

@@ -179,7 +179,8 @@ impl Config {
         let _ = log.with_ansi(std::io::stderr().is_terminal()).try_init();
         let checkpoints = flags.checkpoint_dir.as_ref().map(|address| Checkpointing {
             interval_ms: flags.checkpoint_interval as Millis,
-            restore: flags.restore.unwrap_or_default(),
+            // What `--restore` says is for the first start: a launcher that starts a job again means to go on.
+            restore: flags.restore.filter(|_| std::env::var_os("TIDEMILL_RESTARTED").is_none()).unwrap_or_default(),
             allow: flags.allow_state_change.clone(),
             ..Checkpointing::to(address)
         });

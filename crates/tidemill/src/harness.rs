@@ -152,7 +152,9 @@ impl<N: Kernel> Harness<N> {
             machine.resume(self.watermark);
         }
         for ((group, key), value) in &all.state {
-            machines[owner_of(*group, workers)].load(self.epoch, Saved { key, value }, &mut said)?;
+            let machine = &mut machines[owner_of(*group, workers)];
+            let version = machine.kernel.version();
+            machine.load(self.epoch, Saved { version, key, value }, &mut said)?;
         }
         for ((group, _), value) in &all.waiting {
             machines[owner_of(*group, workers)].load_waiting(*group, value)?;

@@ -19,6 +19,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
+use tidemill_checkpoint::OperatorInfo;
 use timely::dataflow::operators::{Concatenate, Probe, ToStream};
 use timely::dataflow::{Scope, StreamVec};
 
@@ -298,23 +299,33 @@ impl<'s> Job<'s> {
                 )));
             }
         }
-        for node in plan.nodes() {
-            let (Some(name), Some(state)) = (&node.name, &node.state) else { continue };
-            let before = manifest.operators.iter().find(|before| before.name == *name);
-            if let Some(before) =
-                before.filter(|before| (&before.state_type, Some(&before.key_type)) != (state, node.key.as_ref()))
-            {
-                return Err(Error::Checkpoint(format!(
-                    "operator `{name}` keeps `{state}` by `{}`, and kept `{}` by `{}` when checkpoint {} was made: give the \
-                     new one another name and allow both changes by `--allow-state-change`",
-                    node.key.as_deref().unwrap_or_default(),
-                    before.state_type,
-                    before.key_type,
-                    manifest.id
-                )));
-            }
-        }
         Ok(())
+    }
+
+    /// Compares what an operator keeps with what it kept when the checkpoint was made that the job begins with.
+    pub(crate) fn check_operator(&self, node: &Node) -> Result<()> {
+        let (Some(restored), Some(name), Some(state)) = (self.0.runtime.restored(), &node.name, &node.state) else {
+            return Ok(());
+        };
+        let fits = |before: &OperatorInfo| {
+            let migrates = node.version > before.version;
+            let same = node.version == before.version && *state == before.state_type;
+            (migrates || same) && node.key.as_ref() == Some(&before.key_type)
+        };
+        match restored.manifest.operators.iter().find(|before| before.name == *name) {
+            Some(before) if !fits(before) => Err(Error::Checkpoint(format!(
+                "operator `{name}` keeps `{state}` (version {}) by `{}`, and kept `{}` (version {}) by `{}` when checkpoint {} \
+                 was made: raise its version and write `migrate`, or give it another name and allow both changes by \
+                 `--allow-state-change`",
+                node.version,
+                node.key.as_deref().unwrap_or_default(),
+                before.state_type,
+                before.version,
+                before.key_type,
+                restored.manifest.id
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Has what was refused so far logged and counted.

@@ -82,6 +82,11 @@ pub trait Kernel: 'static {
     /// The type of a key's state, in [`Job::explain`](crate::Job::explain): see [`type_name`](crate::type_name).
     fn state(&self) -> String;
 
+    /// The version of what [`Kernel::save`] writes: to be raised when that changes, so that [`Kernel::load`] can tell.
+    fn version(&self) -> u32 {
+        0
+    }
+
     /// The order in which it needs its input.
     fn order(&self) -> Order;
 
@@ -354,8 +359,9 @@ fn recall<K: Kernel>(
     let failed = |error: StateError| Error::Operator { operator: name.to_owned(), reason: error.to_string() };
     machine.resume(watermark);
     let owner = (runtime.worker, runtime.peers);
+    let version = restored.version(name);
     restored.entries(name, owner, |_, key, value| {
-        machine.load(restored.epoch(), Saved { key, value }, emit).map_err(failed)
+        machine.load(restored.epoch(), Saved { version, key, value }, emit).map_err(failed)
     })?;
     restored.entries(&waiting(name), owner, |group, _, value| machine.load_waiting(group, value).map_err(failed))
 }

@@ -1,7 +1,7 @@
 //! Keyed state that knows what has changed since it was written down last.
 
 use crate::kernel::StateError;
-use crate::save::{Save, Saved};
+use crate::save::{Old, Save, Saved};
 use crate::stream::Key;
 use crate::time::Millis;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -158,9 +158,23 @@ impl<K: Key, S: Serialize + DeserializeOwned> Keys<K, S> {
 
     /// Takes back an entry that [`Keys::save`] wrote.
     pub fn load(&mut self, entry: Saved<'_>) -> Result<(K, &mut S), StateError> {
-        let (key, state): (K, S) = (postcard::from_bytes(entry.key)?, postcard::from_bytes(entry.value)?);
-        let slot = self.loaded(key.clone(), state);
-        Ok((key, slot))
+        self.load_by(entry, entry.version, |old| old.read())
+    }
+
+    /// The same, where `read` reads the state. One that was not written by `version` will be written down anew.
+    pub fn load_by(
+        &mut self,
+        entry: Saved<'_>,
+        version: u32,
+        read: impl FnOnce(&mut Old<'_>) -> Result<S, StateError>,
+    ) -> Result<(K, &mut S), StateError> {
+        let (key, state): (K, S) = (postcard::from_bytes(entry.key)?, read(&mut Old::of(entry.value))?);
+        self.loaded(key.clone(), state);
+        if entry.version != version {
+            self.get_mut(&key);
+        }
+        let slot = self.map.get_mut(&key).ok_or_else(|| StateError("the key is not equal to itself".to_owned()))?;
+        Ok((key, &mut slot.state))
     }
 
     /// The same of the keys of one window.
@@ -278,7 +292,7 @@ mod tests {
             write(&mut keys, false, &mut written);
             let mut again = Keys::<u8, u32>::new();
             for ((_, key), value) in &written {
-                again.load(Saved { key, value }).unwrap();
+                again.load(Saved { version: 0, key, value }).unwrap();
             }
             prop_assert!(model.iter().eq(again.iter().collect::<BTreeMap<_, _>>()));
         }

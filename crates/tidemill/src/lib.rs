@@ -61,7 +61,7 @@ pub use record::{Data, DeadLetter, Record, Seq};
 pub use report::Report;
 pub use run::{execute, exit, run};
 pub use runtime::{Metrics, count};
-pub use save::{Change, Save, Saved};
+pub use save::{Change, Old, Save, Saved};
 pub use sink::{Console, Memory, Sink, SinkError, Start, Update};
 pub use source::{Batch, ReadStatus, Reader, Source, SourceError, Timing};
 pub use state::State;

@@ -92,7 +92,7 @@ where
     };
     let workers = config.workers * cluster.map_or(1, Cluster::processes);
     let shared = Arc::new(Shared::new(workers, archive));
-    let signals = if config.signals { Some(Signals::to(&shared.stop)?) } else { None };
+    let signals = if config.signals { Some(Signals::to(&shared.stop, &shared.savepoint)?) } else { None };
     if let Some(path) = config.report.as_ref().filter(|_| writes) {
         Report::check(path)?;
     }
@@ -189,7 +189,7 @@ where
             runtime.watch.borrow_mut().observe(&runtime.probe);
             runtime.wake();
         }
-        if shared.stop.load(Ordering::Relaxed) {
+        if shared.stop.load(Ordering::Relaxed) || runtime.worker == 0 && shared.savepoint.load(Ordering::Relaxed) {
             runtime.wake();
         }
         progress.show(&runtime);

@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     pub stop: Arc<AtomicBool>,
     /// It came before the input had ended.
     pub interrupted: AtomicBool,
+    /// A savepoint is asked for.
+    pub savepoint: Arc<AtomicBool>,
     pub records: AtomicU64,
     /// Records that other processes have read, as process 0 knows it.
     pub elsewhere: AtomicU64,

@@ -12,7 +12,7 @@ use crate::time::{Epoch, Millis};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
@@ -85,7 +85,8 @@ pub(crate) fn ticker<'s>(scope: Scope<'s, Epoch>, runtime: &Rc<Runtime>) -> Stre
                 held.downgrade(&next);
                 latest = latest.max(wall);
                 let last = finished || stop;
-                let checkpoint = if again.is_some() && !last { None } else { schedule.at(latest, last) };
+                let asked = &runtime.shared.savepoint;
+                let checkpoint = if again.is_some() && !last { None } else { schedule.at(latest, last, asked) };
                 output.activate().session(held).give(Tick { wall: latest, checkpoint, lineage, run });
                 runtime.watch.borrow_mut().began(next);
                 runtime.shared.epochs.store(next, Ordering::Relaxed);
@@ -158,13 +159,16 @@ impl Schedule {
         self.checkpoints.is_some() && !self.ended
     }
 
-    /// The number of the checkpoint at the end of an epoch that begins at `wall`, and is the last or not.
-    fn at(&mut self, wall: Millis, last: bool) -> Option<u64> {
+    /// The number of the checkpoint at the end of an epoch that begins at `wall`, and is the last or not; and `asked` for a
+    /// savepoint or not.
+    fn at(&mut self, wall: Millis, last: bool, asked: &AtomicBool) -> Option<u64> {
         let checkpoints = self.checkpoints.as_ref()?;
         let since = wall - *self.last.get_or_insert(wall);
-        if checkpoints.under_way.get() || !last && since < checkpoints.archive.settings.interval_ms {
+        let due = last || since >= checkpoints.archive.settings.interval_ms || asked.load(Ordering::Relaxed);
+        if checkpoints.under_way.get() || !due {
             return None;
         }
+        checkpoints.savepoint.set(asked.swap(false, Ordering::Relaxed));
         checkpoints.under_way.set(true);
         (self.last, self.ended, self.next) = (Some(wall), last, self.next + 1);
         Some(self.next - 1)

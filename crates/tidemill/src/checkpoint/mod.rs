@@ -170,6 +170,8 @@ pub(crate) struct Checkpoints {
     complete: RefCell<Option<Activator>>,
     /// Whether one is under way, as worker 0 knows.
     pub under_way: Cell<bool>,
+    /// And whether it is one that was asked for.
+    pub savepoint: Cell<bool>,
 }
 
 impl Checkpoints {
@@ -182,6 +184,7 @@ impl Checkpoints {
             written: RefCell::default(),
             complete: RefCell::default(),
             under_way: Cell::new(false),
+            savepoint: Cell::new(false),
         })
     }
 

@@ -74,6 +74,11 @@ impl Restored {
         }
     }
 
+    /// The version of an operator's state.
+    pub fn version(&self, operator: &str) -> u32 {
+        self.manifest.operators.iter().find(|at| at.name == operator).map_or(0, |at| at.version)
+    }
+
     /// Something small that was kept.
     pub fn extra<T: DeserializeOwned>(&self, kind: &str, name: &str) -> Result<Option<T>> {
         self.manifest.extra.get(&format!("{kind} of {name}")).map(|bytes| self.decode(name, bytes)).transpose()
