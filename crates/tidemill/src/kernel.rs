@@ -103,6 +103,11 @@ pub trait Kernel: 'static {
     /// Takes back one of the entries that together are what was written down, in no particular order. A collection's kernel
     /// also says the entry's rows again, which are true at epoch `at.epoch`.
     fn load(&mut self, at: Closing, entry: Saved<'_>, emit: &mut Emit<Self::In, Self::Out>) -> Result<(), StateError>;
+
+    /// All entries have been taken back: for a kernel that writes a key's state in several.
+    fn loaded(&mut self, _at: Closing, _emit: &mut Emit<Self::In, Self::Out>) -> Result<(), StateError> {
+        Ok(())
+    }
 }
 
 /// State that cannot be read back.
@@ -228,6 +233,12 @@ impl<K: Kernel> Machine<K> {
     pub fn load(&mut self, epoch: Epoch, entry: Saved<'_>, emit: &mut Emit<K::In, K::Out>) -> Result<(), StateError> {
         let watermark = self.watermark;
         self.kernel.load(Closing { epoch, before: watermark, after: watermark }, entry, emit)
+    }
+
+    /// Everything of the kernel's state has been taken back.
+    pub fn loaded(&mut self, epoch: Epoch, emit: &mut Emit<K::In, K::Out>) -> Result<(), StateError> {
+        let watermark = self.watermark;
+        self.kernel.loaded(Closing { epoch, before: watermark, after: watermark }, emit)
     }
 
     /// Takes back the records of a group that waited.
@@ -363,6 +374,7 @@ fn recall<K: Kernel>(
     restored.entries(name, owner, |_, key, value| {
         machine.load(restored.epoch(), Saved { version, key, value }, emit).map_err(failed)
     })?;
+    machine.loaded(restored.epoch(), emit).map_err(failed)?;
     restored.entries(&waiting(name), owner, |group, _, value| machine.load_waiting(group, value).map_err(failed))
 }
 

@@ -141,6 +141,34 @@ impl<K: Key, S> Keys<K, S> {
         Some(slot.state)
     }
 
+    /// As [`Keys::save`], of states that are written in several entries: `put` writes what is new of a key's, or everything where
+    /// [`Save::all`] says so. What was written of keys that are gone is left to the caller.
+    pub fn save_by(&mut self, save: &mut Save, mut put: impl FnMut(&K, &mut S, &mut Save)) {
+        let changed = std::mem::take(&mut self.changed);
+        self.gone.clear();
+        let save_all = save.all;
+        let mut put = |key: &K, slot: &mut Slot<S>| {
+            slot.changed = false;
+            put(key, &mut slot.state, save);
+        };
+        if save_all || !self.tracks {
+            self.tracks = true;
+            self.map.iter_mut().for_each(|(key, slot)| put(key, slot));
+        } else {
+            for key in &changed {
+                if let Some(slot) = self.map.get_mut(key).filter(|slot| slot.changed) {
+                    put(key, slot);
+                }
+            }
+        }
+    }
+
+    /// Adds the state of a key as it was written down by [`Keys::save_by`].
+    pub fn put_back(&mut self, key: K, state: S) {
+        self.tracks = true;
+        self.map.insert(key, Slot { state, saved: false, changed: false });
+    }
+
     /// Drops from `changed` what is gone, once that is most of it.
     fn shrink(&mut self) {
         if self.changed.len() > 2 * self.map.len() + 64 {
