@@ -199,6 +199,11 @@ impl LogWriter {
         file.write_all(&self.buffer).and_then(|()| file.sync_data()).map_err(failed)
     }
 
+    /// Whether the file may have entries of `epoch` or of one before, so that [`LogWriter::checkpoint`] begins another.
+    pub fn has_before(&self, epoch: u64) -> bool {
+        epoch >= self.name.first
+    }
+
     /// There is a checkpoint at the end of `epoch`: what is of later ones goes into another file.
     pub fn checkpoint(&mut self, epoch: u64) {
         if epoch >= self.name.first {

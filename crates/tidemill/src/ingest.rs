@@ -125,6 +125,7 @@ where
                 let retained = (cap.retain_least(0), cap.retain_least(1), cap.retain_least(2));
                 if let (Some(a), Some(b), Some(c)) = retained {
                     for tick in batches.flat_map(|batch| batch.drain(..)) {
+                        at_work.log.iter().for_each(|log| log.identify(tick));
                         at_work.shared.epochs.fetch_max(*a.time(), Ordering::Relaxed);
                         waiting.push_back(Waiting { epoch: *a.time(), tick, caps: [a.clone(), b.clone(), c.clone()] });
                     }

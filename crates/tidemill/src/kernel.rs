@@ -132,6 +132,8 @@ pub(crate) struct Machine<K: Kernel> {
     /// The groups whose waiting records are written down.
     waited: Vec<u8>,
     watermark: Millis,
+    /// What was written down the last time.
+    size: (usize, usize),
 }
 
 impl<K: Kernel> Machine<K> {
@@ -143,6 +145,7 @@ impl<K: Kernel> Machine<K> {
             earliest: Millis::MAX,
             waited: Vec::new(),
             watermark: BEGINNING,
+            size: (0, 0),
         }
     }
 
@@ -222,8 +225,11 @@ impl<K: Kernel> Machine<K> {
 
     /// The same, for a checkpoint.
     fn write(&mut self, name: &str, written: &mut Written) -> Result<(), StateError> {
-        let (mut state, mut records) = (Save::new(false), Save::new(false));
+        let (mut state, mut records) = (Save::like(self.size), Save::new(false));
         self.save(&mut state, &mut records)?;
+        // A little more than this time, for growing is dear.
+        let (entries, bytes) = state.size();
+        self.size = (entries + entries / 4, bytes + bytes / 4);
         written.facts.extra.push((format!("watermark of {name}"), encode(&self.watermark)));
         written.state.extend([(name.to_owned(), state), (waiting(name), records)]);
         Ok(())

@@ -3,6 +3,7 @@
 #![deny(missing_docs)]
 
 mod alignment;
+mod answers;
 mod checkpoint;
 mod clock;
 mod cluster;
@@ -42,6 +43,7 @@ mod timers;
 mod watch;
 mod windowed_keys;
 
+pub use answers::Answers;
 pub use checkpoint::{Checkpointing, Restore};
 pub use clock::{Clock, ManualClock};
 pub use cluster::{Cluster, Secret};

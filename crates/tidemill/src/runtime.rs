@@ -137,10 +137,11 @@ pub fn count(cell: &Cell<u64>, n: usize) {
 impl Runtime {
     pub fn new(config: Config, worker: usize, peers: usize, shared: Arc<Shared>) -> Rc<Self> {
         let process = config.running_cluster().map_or(0, |cluster| cluster.process);
-        let log = |archive| Rc::new(EpochLog::new(archive, Arc::clone(&shared), (worker, peers), process));
+        let checkpoints = shared.archive.clone().map(Checkpoints::new);
+        let log = |checkpoints| Rc::new(EpochLog::new(checkpoints, Arc::clone(&shared), (worker, peers), process));
         Rc::new(Runtime {
-            log: shared.archive.clone().map(log),
-            checkpoints: shared.archive.clone().map(Checkpoints::new),
+            log: checkpoints.clone().map(log),
+            checkpoints,
             config,
             worker,
             peers,

@@ -62,6 +62,16 @@ impl Save {
         Save { all, ..Save::default() }
     }
 
+    /// Room for what has changed, which is about as much as so many entries of so many bytes in all.
+    pub(crate) fn like((entries, bytes): (usize, usize)) -> Self {
+        Save { entries: Vec::with_capacity(entries), bytes: Vec::with_capacity(bytes), ..Save::default() }
+    }
+
+    /// How many entries are written, and bytes.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.entries.len(), self.bytes.len())
+    }
+
     /// Writes an entry of `key`'s group: `value`, to be found by `place`, which is the key itself or contains it.
     pub fn put<K: Serialize, P: Serialize, V: Serialize>(&mut self, key: &K, place: &P, value: &V) {
         self.entry(group_of(stable_hash(key)), place, Some(value));

@@ -193,13 +193,18 @@ where
         self.clock.0
     }
 
+    /// The time of the newest fact, if there is one.
+    pub(crate) fn newest(&self) -> i64 {
+        self.facts.back().map_or(0, |fact| fact.at.0)
+    }
+
     /// The numbers of the facts that are kept, modulo 2^32.
     pub(crate) fn numbers(&self) -> std::ops::Range<u32> {
         self.dropped..self.dropped.wrapping_add(self.facts.len() as u32)
     }
 
     /// Of those, the facts of these numbers.
-    pub(crate) fn facts_of(&self, numbers: std::ops::Range<u32>) -> impl Iterator<Item = &Fact<N, T>> {
+    pub(crate) fn facts_of(&self, numbers: std::ops::Range<u32>) -> impl ExactSizeIterator<Item = &Fact<N, T>> + Clone {
         let place = |number: u32| number.wrapping_sub(self.dropped) as usize;
         self.facts.range(place(numbers.start)..place(numbers.end))
     }

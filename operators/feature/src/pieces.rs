@@ -4,14 +4,14 @@
 //! piece grows, so only that is written more than once; one whose facts have all left the windows is gone.
 
 use crate::range::Fact;
-use crate::{Aggregate, History, Windows};
+use crate::{Aggregate, History, Windows, array};
 use rustc_hash::FxHashMap;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::ops::Range;
 use tidemill::{Key, Keys, Save, Saved, StateError};
 
 /// Facts of a piece.
-const FACTS: u32 = 16;
+const FACTS: u32 = 8;
 
 /// What an operator in event time keeps of a key.
 #[derive(Clone, Debug)]
@@ -27,14 +27,50 @@ impl<const N: usize, const W: usize, X: Aggregate<N>> Default for Past<N, W, X> 
     }
 }
 
-/// A piece as it is written down.
-#[derive(Serialize, Deserialize)]
-struct Piece<const N: usize> {
+/// A piece as it is written down, with its facts' times from one to the next.
+#[derive(Serialize)]
+struct Piece<T> {
     /// The latest time that the key had seen by then.
     time: i64,
     /// The number of the first fact.
     first: u32,
-    facts: Vec<Fact<N, ()>>,
+    facts: T,
+}
+
+/// Facts, each written as how long it is after the one before, and its values.
+struct Facts<I>(I);
+
+impl<'a, const N: usize, I: Iterator<Item = &'a Fact<N, ()>> + ExactSizeIterator + Clone> Serialize for Facts<I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut before = 0;
+        serializer.collect_seq(self.0.clone().map(|fact| {
+            let after = fact.at.0.wrapping_sub(std::mem::replace(&mut before, fact.at.0));
+            Step(after, fact.values)
+        }))
+    }
+}
+
+/// A fact as [`Facts`] has it.
+#[derive(Serialize, Deserialize)]
+struct Step<const N: usize>(i64, #[serde(with = "array")] [i64; N]);
+
+/// A piece as it is read back.
+#[derive(Deserialize)]
+struct ReadPiece<const N: usize> {
+    time: i64,
+    first: u32,
+    facts: Vec<Step<N>>,
+}
+
+impl<const N: usize> From<ReadPiece<N>> for Piece<Vec<Fact<N, ()>>> {
+    fn from(ReadPiece { time, first, facts }: ReadPiece<N>) -> Self {
+        let mut before = 0_i64;
+        let fact = |Step(after, values)| {
+            before = before.wrapping_add(after);
+            Fact { at: (before, ()), values }
+        };
+        Piece { time, first, facts: facts.into_iter().map(fact).collect() }
+    }
 }
 
 /// The pieces that hold facts of these numbers, which count modulo 2^32.
@@ -62,7 +98,7 @@ pub(crate) struct Pasts<K, const N: usize, const W: usize, X> {
     /// What was written down of keys that are gone.
     gone: Vec<(K, Range<u32>)>,
     /// What was read back, until all is.
-    read: FxHashMap<K, Vec<Piece<N>>>,
+    read: FxHashMap<K, Vec<Piece<Vec<Fact<N, ()>>>>>,
 }
 
 impl<K: Key, const N: usize, const W: usize, X: Aggregate<N>> Pasts<K, N, W, X> {
@@ -88,30 +124,35 @@ impl<K: Key, const N: usize, const W: usize, X: Aggregate<N>> Pasts<K, N, W, X> 
             }
         }
         let all = save.all;
-        self.keys.save_by(save, |key, past, save| {
-            let (history, facts) = (&past.history, past.history.numbers());
-            let kept = |piece: &u32| pieces(&facts).any(|other| other == *piece);
-            pieces(&past.written).filter(|piece| !kept(piece)).for_each(|piece| save.gone(key, &(key, piece)));
-            let unwritten = facts.end.wrapping_sub(past.written.end).min(facts.end.wrapping_sub(facts.start));
-            let from = match unwritten {
-                _ if all => facts.start,
-                // A question has moved the time.
-                0 => facts.end.wrapping_sub(u32::from(!history.is_empty())),
-                more => facts.end.wrapping_sub(more),
-            };
-            for piece in pieces(&(from..facts.end)) {
-                let Range { start: first, end } = within(&facts, piece);
-                let facts = history.facts_of(first..end).cloned().collect();
-                save.put(key, &(key, piece), &Piece { time: history.time(), first, facts });
-            }
-            past.written = facts;
-        });
+        self.keys.save_by(
+            save,
+            |past| past.history.newest(),
+            |key, past, save| {
+                let (history, facts) = (&past.history, past.history.numbers());
+                let kept = |piece: &u32| pieces(&facts).any(|other| other == *piece);
+                pieces(&past.written).filter(|piece| !kept(piece)).for_each(|piece| save.gone(key, &(key, piece)));
+                let unwritten = facts.end.wrapping_sub(past.written.end).min(facts.end.wrapping_sub(facts.start));
+                let from = match unwritten {
+                    _ if all => facts.start,
+                    // A question has moved the time.
+                    0 => facts.end.wrapping_sub(u32::from(!history.is_empty())),
+                    more => facts.end.wrapping_sub(more),
+                };
+                for piece in pieces(&(from..facts.end)) {
+                    let Range { start: first, end } = within(&facts, piece);
+                    let facts = Facts(history.facts_of(first..end));
+                    save.put(key, &(key, piece), &Piece { time: history.time(), first, facts });
+                }
+                past.written = facts;
+            },
+        );
     }
 
     /// Takes back a piece.
     pub fn load(&mut self, entry: Saved<'_>) -> Result<(), StateError> {
         let (key, _): (K, u32) = postcard::from_bytes(entry.key)?;
-        self.read.entry(key).or_default().push(postcard::from_bytes(entry.value)?);
+        let piece: ReadPiece<N> = postcard::from_bytes(entry.value)?;
+        self.read.entry(key).or_default().push(piece.into());
         Ok(())
     }
 

@@ -82,10 +82,6 @@ impl Feed {
         result.map(|n| if n == 0 { Got::End } else { Got::Bytes(n) })
     }
 
-    pub(crate) fn is_live(&self) -> bool {
-        matches!(self.from, From::Live(_))
-    }
-
     /// Goes to `offset`, where that costs nothing: a plain file. Otherwise the text before it must
     /// be read.
     pub(crate) fn seek(&mut self, offset: u64) -> Result<bool, SourceError> {

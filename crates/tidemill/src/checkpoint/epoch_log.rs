@@ -5,7 +5,7 @@
 //! what that was, if it cannot be read again), and holds the epoch open until that is safe; its records go on at once. So what
 //! a sink has committed can be formed again.
 
-use super::{Archive, encode};
+use super::{Archive, Checkpoints, encode};
 use crate::error::{Error, Result};
 use crate::record::DeadLetter;
 use crate::runtime::Shared;
@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -73,6 +74,14 @@ pub(crate) struct Past {
     walls: BTreeMap<Epoch, Millis>,
     takes: HashMap<(String, u32), BTreeMap<Epoch, Take>>,
     chunks: HashMap<(String, u32), Vec<Chunk>>,
+    answers: HashMap<String, Vec<(Epoch, Vec<u8>)>>,
+}
+
+/// The body of an entry that is no account: what an operator was answered.
+#[derive(Serialize, Deserialize)]
+struct Answered {
+    operator: String,
+    answers: Vec<u8>,
 }
 
 impl Past {
@@ -81,19 +90,26 @@ impl Past {
         let entries =
             log.entries.into_iter().map(|entry| (entry, true)).chain(log.rest.into_iter().map(|e| (e, false)));
         for (entry, counts) in entries {
-            let account: Account = postcard::from_bytes(&entry.body).map_err(|error| {
-                Error::Checkpoint(format!(
-                    "epoch {} of the log cannot be decoded ({error}): was it written by another version?",
-                    entry.epoch
-                ))
-            })?;
+            let epoch = entry.epoch;
+            let wrong = |error| {
+                let why =
+                    format!("epoch {epoch} of the log cannot be decoded ({error}): was it written by another version?");
+                Error::Checkpoint(why)
+            };
+            if !entry.account {
+                // Of an epoch that is formed otherwise, an answer may still be about the same item.
+                let Answered { operator, answers } = postcard::from_bytes(&entry.body).map_err(wrong)?;
+                past.answers.entry(operator).or_default().push((epoch, answers));
+                continue;
+            }
+            let account: Account = postcard::from_bytes(&entry.body).map_err(wrong)?;
             for (source, partition, chunk) in account.chunks {
                 past.chunks.entry((source, partition)).or_default().push(chunk);
             }
             if counts {
-                past.walls.extend(account.wall.map(|wall| (entry.epoch, wall)));
+                past.walls.extend(account.wall.map(|wall| (epoch, wall)));
                 for (source, partition, take) in account.takes {
-                    past.takes.entry((source, partition)).or_default().insert(entry.epoch, take);
+                    past.takes.entry((source, partition)).or_default().insert(epoch, take);
                 }
             }
         }
@@ -108,6 +124,18 @@ impl Past {
     /// What a partition took in each epoch that is formed again, where that was anything.
     pub fn takes(&self, source: &str, partition: usize) -> BTreeMap<Epoch, Take> {
         self.takes.get(&(source.to_owned(), partition as u32)).cloned().unwrap_or_default()
+    }
+
+    /// What an operator was answered, by epoch.
+    pub fn answers<A: DeserializeOwned>(&self, operator: &str) -> Result<Vec<(Epoch, Vec<A>)>> {
+        let answers = self.answers.get(operator).into_iter().flatten();
+        let decoded = answers.map(|(epoch, answers)| match postcard::from_bytes(answers) {
+            Ok(answers) => Ok((*epoch, answers)),
+            Err(error) => Err(Error::Checkpoint(format!(
+                "what `{operator}` was answered in epoch {epoch} cannot be decoded ({error}): was a type changed?"
+            ))),
+        });
+        decoded.collect()
     }
 
     /// What a partition that cannot be read again has read since its first `read` records; an earlier run may have read more
@@ -134,33 +162,32 @@ impl Past {
     }
 }
 
-type Done = Box<dyn FnOnce() + Send>;
+pub(crate) type Done = Box<dyn FnOnce() + Send>;
 
 /// The thread that writes a process's part of the log, as seen from its workers.
 #[derive(Default)]
 pub(crate) struct Scribe(Mutex<Option<(Sender<Task>, JoinHandle<()>)>>);
 
-enum Task {
-    Entry(LogEntry, Done),
-    Checkpoint(Epoch),
+struct Task {
+    entry: LogEntry,
+    done: Done,
+    /// The last epoch before the entry's at whose end there is a checkpoint, or may be.
+    checkpoint: Option<Epoch>,
 }
 
 impl Scribe {
     /// Logs an entry, and calls `done` from the thread when that is safe.
-    fn write(&self, archive: &Archive, tick: Tick, process: u32, shared: &Arc<Shared>, entry: LogEntry, done: Done) {
+    fn write(&self, task: Task, start: impl FnOnce() -> Result<(Sender<Task>, JoinHandle<()>)>, shared: &Shared) {
         let mut thread = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if thread.is_none() {
-            let started = start(archive, tick, process, shared);
-            match started {
+            match start() {
                 Ok(started) => *thread = Some(started),
                 Err(error) => return shared.fail(error),
             }
         }
         if let Some((tasks, _)) = &*thread {
-            let after = tick.checkpoint.map(|_| entry.epoch);
             // The thread is there until this is dropped.
-            let _ = tasks.send(Task::Entry(entry, done));
-            after.map(|epoch| tasks.send(Task::Checkpoint(epoch)));
+            let _ = tasks.send(task);
         }
     }
 }
@@ -174,9 +201,13 @@ impl Drop for Scribe {
     }
 }
 
-fn start(archive: &Archive, tick: Tick, process: u32, shared: &Arc<Shared>) -> Result<(Sender<Task>, JoinHandle<()>)> {
-    let lineage = super::lineage_text(tick.lineage);
-    let log = archive.store.write_log(&lineage, tick.run, archive.past.through, process);
+fn start(
+    archive: &Archive,
+    (lineage, run): (u64, u64),
+    process: u32,
+    shared: &Arc<Shared>,
+) -> Result<(Sender<Task>, JoinHandle<()>)> {
+    let log = archive.store.write_log(&super::lineage_text(lineage), run, archive.past.through, process);
     let log = log.map_err(|error| Error::Checkpoint(error.to_string()))?;
     let (tasks, inbox) = channel();
     // The job has the thread, so the thread does not have the job.
@@ -195,16 +226,12 @@ fn write(mut log: LogWriter, inbox: &Receiver<Task>) -> Result<(), tidemill_chec
     while let Ok(first) = inbox.recv() {
         let (mut entries, mut safe) = (Vec::new(), Vec::new());
         for task in [first].into_iter().chain(inbox.try_iter()) {
-            match task {
-                Task::Entry(entry, done) => {
-                    entries.push(entry);
-                    safe.push(done);
-                }
-                Task::Checkpoint(epoch) => {
-                    append(&mut log, &mut entries, &mut safe)?;
-                    log.checkpoint(epoch);
-                }
+            if let Some(epoch) = task.checkpoint.filter(|epoch| log.has_before(*epoch)) {
+                append(&mut log, &mut entries, &mut safe)?;
+                log.checkpoint(epoch);
             }
+            entries.push(task.entry);
+            safe.push(task.done);
         }
         append(&mut log, &mut entries, &mut safe)?;
     }
@@ -227,6 +254,9 @@ fn append(
 /// The epoch log of one worker.
 pub(crate) struct EpochLog {
     archive: Arc<Archive>,
+    checkpoints: Rc<Checkpoints>,
+    /// Lineage and run, once the first tick has told.
+    run: Cell<(u64, u64)>,
     shared: Arc<Shared>,
     worker: usize,
     workers: usize,
@@ -242,9 +272,16 @@ pub(crate) struct EpochLog {
 }
 
 impl EpochLog {
-    pub fn new(archive: Arc<Archive>, shared: Arc<Shared>, (worker, workers): (usize, usize), process: usize) -> Self {
+    pub fn new(
+        checkpoints: Rc<Checkpoints>,
+        shared: Arc<Shared>,
+        (worker, workers): (usize, usize),
+        process: usize,
+    ) -> Self {
         EpochLog {
-            archive,
+            archive: Arc::clone(&checkpoints.archive),
+            checkpoints,
+            run: Cell::default(),
             shared,
             worker,
             workers,
@@ -284,13 +321,6 @@ impl EpochLog {
         }
         let Some((_, mut account)) = open.remove(&epoch) else { return };
         account.wall = (self.worker == 0).then_some(tick.wall);
-        let entry = LogEntry {
-            epoch,
-            worker: self.worker as u32,
-            workers: self.workers as u32,
-            account: true,
-            body: encode(&account),
-        };
         let (safe, sources) = (Arc::clone(&self.safe), Arc::clone(&self.sources));
         let done = Box::new(move || {
             safe.store(epoch, Ordering::Release);
@@ -299,7 +329,25 @@ impl EpochLog {
                 let _ = source.activate();
             }
         });
-        self.archive.scribe.write(&self.archive, tick, self.process as u32, &self.shared, entry, done);
+        self.write(epoch, true, encode(&account), done);
+    }
+
+    /// What `operator` was answered in `epoch`; `done` is called when that is safe.
+    pub fn answers(&self, epoch: Epoch, operator: &str, answers: Vec<u8>, done: Done) {
+        self.write(epoch, false, encode(&Answered { operator: operator.to_owned(), answers }), done);
+    }
+
+    /// Which run this is, as each tick says.
+    pub fn identify(&self, tick: Tick) {
+        self.run.set((tick.lineage, tick.run));
+    }
+
+    fn write(&self, epoch: Epoch, account: bool, body: Vec<u8>, done: Done) {
+        let (worker, workers) = (self.worker as u32, self.workers as u32);
+        let checkpoint = Some(self.checkpoints.announced.get()).filter(|announced| *announced < epoch);
+        let task = Task { entry: LogEntry { epoch, worker, workers, account, body }, done, checkpoint };
+        let start = || start(&self.archive, self.run.get(), self.process as u32, &self.shared);
+        self.archive.scribe.write(task, start, &self.shared);
     }
 
     /// Through which epoch this worker's accounts are safe.
