@@ -5,10 +5,11 @@
 //!
 //! | exit code | meaning |
 //! |---|---|
-//! | 0 | the job has ended, by itself or by a signal |
+//! | 0 | the job has ended by itself, or by a signal if it is live |
 //! | the job's | it failed, and may not be restarted (any more): the code of the process that failed first (75 for one that only lost another does not count where there is another) |
 //! | 128 + signal | the process that failed first was killed by it |
 //! | 2, 65, 78 | wrong flags, a wrong graph, processes that do not fit together: never restarted, for it would fail again |
+//! | 66, 74 | no input, no checkpoint: not restarted where the first start fails so within five seconds |
 //! | 71 | the program could not be started |
 //!
 //! Standard output of process 0 is this program's; what else the processes print goes to standard error, each line with the
@@ -73,6 +74,12 @@ const WORKED: Duration = Duration::from_secs(600);
 /// What would fail again: flags, the graph, processes that do not fit together.
 const FOR_GOOD: [u8; 3] = [2, 65, 78];
 
+/// What would fail again if it is so from the beginning: no input, no checkpoint.
+const AT_ONCE: [u8; 2] = [66, 74];
+
+/// From the beginning.
+const SOON: Duration = Duration::from_secs(5);
+
 /// Signals that have come.
 #[derive(Default)]
 pub(crate) struct Asked {
@@ -88,7 +95,7 @@ pub fn run(args: &Args) -> ExitCode {
         eprintln!("[launch] error: signals cannot be handled: {error}");
         return ExitCode::from(71);
     }
-    let mut failures = 0;
+    let (mut failures, mut first) = (0, true);
     let mut number = 0;
     loop {
         let began = Instant::now();
@@ -106,7 +113,9 @@ pub fn run(args: &Args) -> ExitCode {
         };
         failures = if began.elapsed() > WORKED { 1 } else { failures + 1 };
         eprintln!("[launch] {what}");
-        if asked.any() || FOR_GOOD.contains(&code) {
+        let at_once = first && AT_ONCE.contains(&code) && began.elapsed() < SOON;
+        first = false;
+        if asked.any() || FOR_GOOD.contains(&code) || at_once {
             return ExitCode::from(code);
         }
         if failures > args.restarts {

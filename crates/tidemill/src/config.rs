@@ -19,7 +19,7 @@ use std::path::PathBuf;
 /// }
 /// ```
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Engine")]
+#[command(next_help_heading = "Engine", about = None, long_about = None)]
 pub struct Flags {
     /// Worker threads.
     #[arg(long, default_value_t = 1, value_name = "N")]

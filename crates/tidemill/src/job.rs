@@ -19,6 +19,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tidemill_checkpoint::OperatorInfo;
 use timely::dataflow::operators::{Concatenate, Probe, ToStream};
 use timely::dataflow::{Scope, StreamVec};
@@ -248,6 +249,7 @@ impl<'s> Job<'s> {
         let config = &self.0.runtime.config;
         self.0.runtime.partitions.set(self.0.partitions.get());
         self.0.runtime.live.set(config.epoch_ms.is_some() || !self.0.bounded.get());
+        self.0.runtime.shared.live.store(self.0.runtime.live.get(), Ordering::SeqCst);
         if let Some(log) = &self.0.runtime.log {
             let needed = self.0.runtime.live.get() || log.unseekable.get();
             log.on.set(needed && log.possible());
@@ -291,11 +293,12 @@ impl<'s> Job<'s> {
         for (kind, (here, there)) in [("operator", operators), ("source", sources), ("sink", sinks)] {
             let there: HashSet<String> = there;
             if let Some(name) = here.symmetric_difference(&there).filter(|name| !allowed(name)).min() {
-                let (has, lacks) = if here.contains(name) { ("graph", "checkpoint") } else { ("checkpoint", "graph") };
+                let (has, lacks) = match here.contains(name) {
+                    true => ("the graph".to_owned(), format!("checkpoint {}", manifest.id)),
+                    false => (format!("checkpoint {}", manifest.id), "the graph".to_owned()),
+                };
                 return Err(Error::Checkpoint(format!(
-                    "the {has} has {kind} `{name}`, the {lacks} of checkpoint {} does not: if that is meant, say \
-                     `--allow-state-change '{name}'`",
-                    manifest.id
+                    "{has} has {kind} `{name}`, {lacks} does not: if that is meant, say `--allow-state-change '{name}'`"
                 )));
             }
         }
@@ -309,18 +312,21 @@ impl<'s> Job<'s> {
         };
         let fits = |before: &OperatorInfo| {
             let migrates = node.version > before.version;
-            let same = node.version == before.version && *state == before.state_type;
+            let unlike = !before.shape.is_empty() && !node.shape.is_empty() && before.shape != node.shape;
+            let same = node.version == before.version && *state == before.state_type && !unlike;
             (migrates || same) && node.key.as_ref() == Some(&before.key_type)
         };
         match restored.manifest.operators.iter().find(|before| before.name == *name) {
             Some(before) if !fits(before) => Err(Error::Checkpoint(format!(
-                "operator `{name}` keeps `{state}` (version {}) by `{}`, and kept `{}` (version {}) by `{}` when checkpoint {} \
-                 was made: raise its version and write `migrate`, or give it another name and allow both changes by \
-                 `--allow-state-change`",
+                "operator `{name}` keeps `{state}` (version {}) as `{}` by `{}`, and kept `{}` (version {}) as `{}` by `{}` \
+                 when checkpoint {} was made: raise its version and write `migrate`, or give it another name and allow both \
+                 changes by `--allow-state-change`",
                 node.version,
+                node.shape,
                 node.key.as_deref().unwrap_or_default(),
                 before.state_type,
                 before.version,
+                before.shape,
                 before.key_type,
                 restored.manifest.id
             ))),

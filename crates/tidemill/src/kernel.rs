@@ -87,6 +87,11 @@ pub trait Kernel: 'static {
         0
     }
 
+    /// How a key's state is encoded, as far as that can be told: what was written otherwise is not read. Empty if it cannot.
+    fn shape(&self) -> String {
+        String::new()
+    }
+
     /// The order in which it needs its input.
     fn order(&self) -> Order;
 
@@ -373,7 +378,10 @@ fn recall<K: Kernel>(
 ) -> Result<()> {
     let Some(restored) = runtime.restored() else { return Ok(()) };
     let Some(watermark) = restored.extra("watermark", name)? else { return Ok(()) };
-    let failed = |error: StateError| Error::Operator { operator: name.to_owned(), reason: error.to_string() };
+    let failed = |error: StateError| {
+        let id = restored.manifest.id;
+        Error::Checkpoint(format!("what checkpoint {id} has of operator `{name}` cannot be used: {error}"))
+    };
     machine.resume(watermark);
     let owner = (runtime.worker, runtime.peers);
     let version = restored.version(name);

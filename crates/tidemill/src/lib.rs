@@ -31,6 +31,7 @@ pub mod report;
 mod run;
 mod runtime;
 mod save;
+mod shape;
 mod signals;
 mod sink;
 mod source;

@@ -6,6 +6,7 @@ use crate::keys::Keys;
 use crate::plan::type_name;
 use crate::record::{Data, Record};
 use crate::save::{Old, Save, Saved};
+use crate::shape::shape_of;
 use crate::state::State;
 use crate::stream::Key;
 use crate::time::{Epoch, Millis};
@@ -108,6 +109,10 @@ impl<M: Maintain, F: Fn(&M::In) -> M::Key + 'static> Kernel for MaintainKernel<M
 
     fn version(&self) -> u32 {
         M::VERSION
+    }
+
+    fn shape(&self) -> String {
+        shape_of(&M::State::default())
     }
 
     fn order(&self) -> Order {

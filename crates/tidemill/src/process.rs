@@ -7,6 +7,7 @@ use crate::keys::Keys;
 use crate::plan::type_name;
 use crate::record::{Data, DeadLetter, Record, Seq};
 use crate::save::{Old, Save, Saved};
+use crate::shape::shape_of;
 use crate::state::State;
 use crate::stream::Key;
 use crate::time::Millis;
@@ -282,6 +283,10 @@ impl<P: Process, F: Fn(&P::In) -> P::Key + 'static> Kernel for ProcessKernel<P, 
 
     fn version(&self) -> u32 {
         P::VERSION
+    }
+
+    fn shape(&self) -> String {
+        shape_of(&P::State::default())
     }
 
     fn order(&self) -> Order {

@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     pub stop: Arc<AtomicBool>,
     /// It came before the input had ended.
     pub interrupted: AtomicBool,
+    /// Whether epochs are cut by the clock.
+    pub live: AtomicBool,
     /// A savepoint is asked for.
     pub savepoint: Arc<AtomicBool>,
     pub records: AtomicU64,

@@ -163,6 +163,7 @@ fn draft(epoch: Epoch, shares: Vec<Share>, runtime: &Runtime) -> Draft {
         key_type: node.key.clone().unwrap_or_default(),
         state_type,
         version: node.version,
+        shape: node.shape.clone(),
     });
     let mut draft = Draft {
         id: 0,

@@ -115,6 +115,9 @@ impl Archive {
             None => new_lineage(),
         };
         if known.is_none() && writes {
+            if settings.restore == Restore::Newest {
+                tracing::warn!("there is no checkpoint in `{}`: the job begins anew", settings.address);
+            }
             store.begin(next, &lineage_text(lineage)).map_err(failed)?;
             next += 1;
         }
