@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 /// Bytes of the disk.
-const SIZE: u64 = 32 << 20;
+const SIZE: u64 = 64 << 20;
 
 /// A small disk that only those see who are in its namespace.
 struct Disk {
@@ -82,8 +82,9 @@ fn a_full_disk_stops_the_job_and_it_goes_on_when_there_is_room() {
     let disk = Disk::mount(&place, "disk 3").unwrap();
     let (kept, out) = (place.at("kept"), disk.folder.join("out"));
     std::fs::create_dir_all(disk.at("out")).unwrap();
+    let size = place.expected.iter().map(Vec::len).sum::<usize>() as u64;
     for launch in [false, true] {
-        disk.leave(2 << 20);
+        disk.leave(size / 2);
         let words = ["cannot be written, for the disk is full", "free some space and run again"];
         disk.start(&place, launch, &out, &kept).ends_with(73, &words);
         assert!(!checkpoints(&kept).is_empty(), "it stopped before there was anything to go on from");

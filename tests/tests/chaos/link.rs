@@ -2,6 +2,7 @@
 
 use crate::namespaces::{Holder, done, unshare};
 use crate::support::{Dice, Place, Running, kills, report, skip, until_it_has};
+use rustix::process::Signal;
 use std::path::Path;
 use std::process::Command;
 
@@ -65,7 +66,10 @@ fn a_link_that_is_cut_ends_both_sides_and_they_go_on_when_it_is_back() {
         let mut both = machines.start(&place, &format!("{round} a"), &out, &kept);
         assert!(until_it_has(5 + dice.below(30), &mut both[0], &place.at(&kept)), "{}", both[0].said());
         let side = dice.below(2) as usize;
+        // They pause meanwhile, or might be done before the link is down.
+        both.iter().for_each(|job| job.signal(Signal::STOP));
         machines.ip(side, &["link", "set", "wire", "down"]).unwrap();
+        both.iter().for_each(|job| job.signal(Signal::CONT));
         for (process, job) in both.iter_mut().enumerate() {
             job.ends_with(75, &[&format!("process {} was lost: ", 1 - process)]);
         }

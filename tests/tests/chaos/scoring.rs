@@ -25,10 +25,10 @@ impl Server {
         let mut command = Command::new("bash");
         let command = command.arg(script).arg("run").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut script = command.spawn().expect("bash, to start a server");
-        let mut url = String::new();
-        BufReader::new(script.stdout.take().expect("piped")).read_line(&mut url).unwrap();
-        assert!(!url.is_empty(), "no PostgreSQL server: the script says above what to do");
-        Server { url: url.trim().to_owned(), _script: script }
+        let mut lines = BufReader::new(script.stdout.take().expect("piped")).lines();
+        let mut line = || lines.next().expect("no PostgreSQL server: the script says above what to do").unwrap();
+        let (url, _folder) = (line(), line());
+        Server { url, _script: script }
     }
 
     fn client(&self) -> Client {
