@@ -17,6 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use timely::dataflow::ProbeHandle;
 use timely::scheduling::Activator;
 
+/// How the line of a fingerprint starts that says where the job begins.
+pub(crate) const BEGINS: &str = "begins ";
+
 /// What all workers of a process share.
 #[derive(Default)]
 pub(crate) struct Shared {
@@ -227,7 +230,13 @@ impl Runtime {
     pub fn fingerprint(&self) -> String {
         let (live, partitions, records) = (self.live.get(), self.partitions.get(), self.config.epoch_records);
         let kind = if live { "live" } else { "replay" };
-        format!("{kind} of {partitions} partitions, {records} records an epoch\n{}", self.plan.borrow())
+        let begins = self.restored().map_or("anew".to_owned(), |restored| {
+            format!("after checkpoint {} of {}", restored.manifest.id, restored.manifest.lineage)
+        });
+        format!(
+            "{BEGINS}{begins}\n{kind} of {partitions} partitions, {records} records an epoch\n{}",
+            self.plan.borrow()
+        )
     }
 
     /// Schedules whatever waits for an epoch to close or for results to catch up.

@@ -11,7 +11,7 @@ use crate::cluster::ready::{not_ready, ready};
 use crate::cluster::word::Word;
 use crate::error::{Error, Result};
 use crate::report::Report;
-use crate::runtime::Shared;
+use crate::runtime::{BEGINS, Shared};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -125,6 +125,13 @@ impl Bus {
                 let lines = ours.lines().chain(end.clone()).zip(theirs.lines().chain(end));
                 let most = ours.lines().count().max(theirs.lines().count());
                 let (one, other) = lines.take(most).find(differ).unwrap_or(("", ""));
+                if one.starts_with(BEGINS) {
+                    // Not for good: one looked while a checkpoint was still being made, or does not see the same folder.
+                    return Some(Err(Error::Checkpoint(format!(
+                        "process {process} {other}, and this one {one}: start all again, and see that all find the same \
+                         checkpoints"
+                    ))));
+                }
                 return Some(Err(Error::Mismatch(format!(
                     "process {process} has built another graph: `{}` there, `{}` here; start all with the same arguments",
                     other.trim(),
