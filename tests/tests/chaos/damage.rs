@@ -1,6 +1,6 @@
 //! Checkpoints that are damaged, or are not what was asked for.
 
-use crate::support::{Dice, Place, at_once, checkpoints, kills, names, report};
+use crate::support::{Dice, Place, Running, at_once, checkpoints, kills, names, report};
 use std::path::{Path, PathBuf};
 
 /// What happens to a checkpoint.
@@ -24,14 +24,15 @@ const DAMAGES: [(Damage, &str); 5] = [
 impl Damage {
     /// Does it to checkpoint `id`, and gives the name of the file.
     fn to(self, folder: &Path, id: u64, dice: &mut Dice) -> String {
-        let of_it = |kind: &str| {
-            let begin = format!("{kind}-{id:020}");
+        // What was compacted after it has its number too, and belongs to the next one.
+        let of_it = |kind: &str, rest: &str| {
+            let begin = format!("{kind}-{id:020}{rest}");
             names(folder).into_iter().find(|name| name.starts_with(&begin) && !name.contains('#')).unwrap()
         };
-        let name = of_it(match self {
-            Damage::ManifestCut | Damage::ManifestFlipped => "manifest",
-            Damage::PartCut | Damage::PartFlipped | Damage::PartMissing => "part",
-        });
+        let name = match self {
+            Damage::ManifestCut | Damage::ManifestFlipped => of_it("manifest", ".json"),
+            Damage::PartCut | Damage::PartFlipped | Damage::PartMissing => of_it("part", "-worker-"),
+        };
         let path = folder.join(&name);
         let mut bytes = std::fs::read(&path).unwrap();
         let at = dice.below(bytes.len() as u64) as usize;
@@ -113,4 +114,30 @@ fn what_is_asked_of_checkpoints_and_cannot_be_had_is_said() {
     std::fs::write(&third, "at,user,item\n").unwrap();
     refused(&["--restore", "latest"], 66, &["has 3 partitions now, and had 2 when the checkpoint was made"]);
     std::fs::remove_file(third).unwrap();
+}
+
+#[test]
+fn processes_that_would_begin_with_different_checkpoints_do_not() {
+    let place = Place::new();
+    let (_, newest) = interrupted(&place, "apart", &mut Dice::thrown());
+    let flags = |process: usize| {
+        let mut flags = place.checkpoints("kept apart");
+        if process == 2 {
+            flags.extend(["--restore".to_owned(), (newest - 1).to_string()]);
+        }
+        flags
+    };
+    let mut apart = place.by_hand("apart", "out apart", flags);
+    let (mut codes, mut said) = (Vec::new(), String::new());
+    for process in &mut apart {
+        codes.push(process.end().code().unwrap());
+        said += &process.said();
+    }
+    codes.sort_unstable();
+    assert!(codes[0] >= 74 && codes[2] <= 75, "{codes:?}: {said}");
+    assert!(said.contains(&format!("begins after checkpoint {} of", newest - 1)), "{said}");
+    let mut together = place.by_hand("together", "out apart", |_| place.checkpoints("kept apart"));
+    together.iter_mut().for_each(Running::ends_well);
+    place.check("out apart", &together[0]);
+    report("checkpoint", "processes begin with different ones", 1, "refused (74, 75), then output equal");
 }

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 /// Bytes of the disk.
-const SIZE: u64 = 64 << 20;
+const SIZE: u64 = 128 << 20;
 
 /// A small disk that only those see who are in its namespace.
 struct Disk {

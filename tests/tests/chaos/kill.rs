@@ -44,3 +44,22 @@ fn nor_is_it_when_one_of_three_processes_is_killed() {
     }
     report("SIGKILL, join, one of 3 processes", "at random", killed, "output equal");
 }
+
+#[test]
+fn nor_is_it_when_the_launcher_is_killed_and_another_takes_over_at_once() {
+    let place = Place::new();
+    let (mut dice, mut killed) = (Dice::thrown(), 0);
+    let wanted = kills(10).div_ceil(10);
+    while killed < wanted {
+        let (out, kept) = (format!("out {killed}"), format!("kept {killed}"));
+        let mut first = place.launch(&[], &place.checkpoints(&kept), &out);
+        assert!(until_it_has(1 + dice.below(20), &mut first, &place.at(&kept)), "{}", first.said());
+        first.child.kill().unwrap();
+        // The first one's processes end by themselves, and hold the checkpoints until then.
+        let mut second = place.launch(&[], &place.checkpoints(&kept), &out);
+        second.ends_well();
+        place.check(&out, &second);
+        killed += 1;
+    }
+    report("SIGKILL, join, the launcher", "at random, another started at once", killed, "output equal");
+}

@@ -2,8 +2,6 @@
 
 use crate::support::{Dice, Place, Running, kills, report, until, until_it_has};
 use rustix::process::Signal;
-use std::net::TcpListener;
-use std::process::Command;
 
 /// Two seconds of silence, the least there may be.
 const SOON: [&str; 2] = ["--heartbeat", "2"];
@@ -36,25 +34,6 @@ fn a_process_that_is_stopped_is_lost_and_all_start_again() {
     report("SIGSTOP, one of 3 processes", "SIGCONT once the others have given it up", woken, "restarted, output equal");
 }
 
-/// Three processes that were started by hand, on ports of their own.
-fn by_hand(place: &Place, start: &str, out: &str, kept: &str) -> [Running; 3] {
-    let ports: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let hosts: Vec<String> = ports.iter().map(|port| port.local_addr().unwrap().to_string()).collect();
-    let file = place.at(&format!("hosts {start}"));
-    std::fs::write(&file, hosts.join("\n")).unwrap();
-    drop(ports);
-    [0, 1, 2].map(|process| {
-        let mut flags = place.checkpoints(kept);
-        flags.extend(["--hosts", file.to_str().unwrap(), "--process", &process.to_string()].map(str::to_owned));
-        flags.extend(SOON.map(str::to_owned));
-        flags.extend(["--connect-timeout", "20"].map(str::to_owned));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_orders"));
-        std::fs::create_dir_all(place.at(out)).unwrap();
-        command.args([place.at("in"), place.at(out)]).args(flags);
-        Running::start(&mut command, place.at(&format!("{start} {process}.log")))
-    })
-}
-
 #[test]
 fn a_process_that_wakes_up_late_spoils_nothing() {
     let place = Place::new();
@@ -73,21 +52,28 @@ fn a_process_that_wakes_up_late_spoils_nothing() {
     report("SIGSTOP, by hand, process 1", "SIGCONT while the next start runs", rounds, "ends with 75, output equal");
 }
 
+/// The flags of a process that soon gives up one that is silent, and waits for one that is not there yet.
+fn patient(place: &Place, kept: &str) -> Vec<String> {
+    [place.checkpoints(kept), [SOON, ["--connect-timeout", "20"]].concat().iter().map(ToString::to_string).collect()]
+        .concat()
+}
+
 /// Process 0 writes the sinks and the manifests: as long as it lives, nobody takes its place.
 fn first_wakes_up(place: &Place, dice: &mut Dice, round: u64) {
     let (out, kept) = (format!("first {round}"), format!("kept first {round}"));
-    let [mut first, mut second, mut third] = by_hand(place, &format!("{out} a"), &out, &kept);
+    let flags = patient(place, &kept);
+    let [mut first, mut second, mut third] = place.by_hand(&format!("{out} a"), &out, |_| flags.clone());
     assert!(until_it_has(5 + dice.below(40), &mut first, &place.at(&kept)), "{}", first.said());
     first.signal(Signal::STOP);
     for other in [&mut second, &mut third] {
         other.ends_with(75, &["process 0 was lost: nothing was heard of it for 2 s"]);
     }
-    let mut next = by_hand(place, &format!("{out} b"), &out, &kept);
+    let mut next = place.by_hand(&format!("{out} b"), &out, |_| flags.clone());
     next[0].ends_with(74, &["is locked by a running job"]);
     first.signal(Signal::CONT);
     first.ends_with(75, &[]);
     drop(next);
-    let mut last = by_hand(place, &format!("{out} c"), &out, &kept);
+    let mut last = place.by_hand(&format!("{out} c"), &out, |_| flags.clone());
     last.iter_mut().for_each(Running::ends_well);
     place.check(&out, &last[0]);
 }
@@ -95,13 +81,14 @@ fn first_wakes_up(place: &Place, dice: &mut Dice, round: u64) {
 /// Another process writes parts of checkpoints, which the next start writes too.
 fn another_wakes_up(place: &Place, dice: &mut Dice, round: u64) {
     let (out, kept) = (format!("another {round}"), format!("kept another {round}"));
-    let [mut first, mut second, mut third] = by_hand(place, &format!("{out} a"), &out, &kept);
+    let flags = patient(place, &kept);
+    let [mut first, mut second, mut third] = place.by_hand(&format!("{out} a"), &out, |_| flags.clone());
     assert!(until_it_has(5 + dice.below(40), &mut first, &place.at(&kept)), "{}", first.said());
     second.signal(Signal::STOP);
     for other in [&mut first, &mut third] {
         other.ends_with(75, &["process 1 was lost: nothing was heard of it for 2 s"]);
     }
-    let mut next = by_hand(place, &format!("{out} b"), &out, &kept);
+    let mut next = place.by_hand(&format!("{out} b"), &out, |_| flags.clone());
     assert!(until_it_has(1 + dice.below(5), &mut next[0], &place.at(&kept)), "{}", next[0].said());
     second.signal(Signal::CONT);
     second.ends_with(75, &[]);

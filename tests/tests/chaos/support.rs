@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -226,6 +227,20 @@ impl Place {
         command.arg(env!("CARGO_BIN_EXE_orders"));
         self.job(&mut command, flags, out);
         Running::start(&mut command, self.at(&format!("{out}.log")))
+    }
+
+    /// Starts the job as three processes that nobody looks after, each with flags of its own.
+    pub fn by_hand(&self, start: &str, out: &str, flags: impl Fn(usize) -> Vec<String>) -> [Running; 3] {
+        let ports = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let hosts = ports.map(|port| port.local_addr().unwrap().to_string());
+        let file = self.at(&format!("{start}.hosts"));
+        std::fs::write(&file, hosts.join("\n")).unwrap();
+        [0, 1, 2].map(|process| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_orders"));
+            self.job(&mut command, &flags(process), out);
+            command.args(["--process", &process.to_string(), "--hosts"]).arg(&file);
+            Running::start(&mut command, self.at(&format!("{start} {process}.log")))
+        })
     }
 
     /// The flags for checkpoints in the folder `kept`, as many as can be.
