@@ -316,15 +316,17 @@ impl Read for Link {
 }
 
 impl Write for Link {
+    /// What cannot be sent goes nowhere once the job has failed. An error would have timely panic, and poison the queues that
+    /// workers write to: one that writes again while it unwinds takes the process down by SIGABRT, without a reason.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let sent = self.send(&mut self.writing(), false, bytes);
-        sent.map(|()| bytes.len()).inspect_err(|error| {
+        if let Err(error) = self.send(&mut self.writing(), false, bytes) {
             let until = Instant::now() + LAST_WORDS;
             while !self.0.bus.has_failed() && Instant::now() < until {
                 std::thread::sleep(Duration::from_millis(5));
             }
-            self.lost(error);
-        })
+            self.lost(&error);
+        }
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
