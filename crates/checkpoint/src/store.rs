@@ -137,6 +137,18 @@ impl Store {
     /// are looked at as far as is cheap: that they are there, of their size, with their footer. Storage that fails, or a
     /// checkpoint of a later format, is an error, never a reason to go back in time.
     pub fn latest(&self) -> Result<Latest> {
+        self.newest(|id| self.whole(id))
+    }
+
+    /// As [`Store::latest`], but reads all parts in full, so that damage within one is found before anything is made of it.
+    pub fn latest_verified(&self) -> Result<Latest> {
+        self.newest(|id| {
+            let manifest = self.whole(id)?;
+            self.verify(&manifest)?.into_iter().next().map_or(Ok(manifest), Err)
+        })
+    }
+
+    fn newest(&self, look: impl Fn(u64) -> Result<Manifest>) -> Result<Latest> {
         let (ids, mut skipped) = (self.ids()?, Vec::new());
         let names = self.storage.list()?;
         let begun = names.iter().filter_map(|name| begun(name)).max();
@@ -146,7 +158,7 @@ impl Store {
             return Ok(Latest { begun: Some(lineage.to_owned()), ..Latest::default() });
         }
         for id in ids {
-            match reached(self.whole(id))? {
+            match reached(look(id))? {
                 Ok(manifest) => return Ok(Latest { manifest: Some(manifest), skipped, begun: None }),
                 Err(error) => skipped.push((id, error)),
             }

@@ -2,7 +2,7 @@
 
 use crate::checkpoint::{Checkpointing, Restore};
 use crate::clock::Clock;
-use crate::cluster::{Cluster, PATIENCE};
+use crate::cluster::{Cluster, HEARTBEAT, PATIENCE};
 use crate::error::{Error, Result};
 use crate::plan::Drawing;
 use crate::time::Millis;
@@ -89,6 +89,10 @@ pub struct Flags {
     #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE.as_secs(), help_heading = "Cluster")]
     pub connect_timeout: u64,
 
+    /// A process of which nothing is heard for so long is lost: each says something every second.
+    #[arg(long, value_name = "SECONDS", default_value_t = HEARTBEAT.as_secs(), help_heading = "Cluster")]
+    pub heartbeat: u64,
+
     /// Write this file when all processes have met and agree on the graph.
     #[arg(long, value_name = "FILE", help_heading = "Cluster")]
     pub ready_file: Option<PathBuf>,
@@ -114,6 +118,7 @@ impl Default for Flags {
             insecure: false,
             generation: 0,
             connect_timeout: PATIENCE.as_secs(),
+            heartbeat: HEARTBEAT.as_secs(),
             ready_file: None,
         }
     }

@@ -17,6 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use timely::dataflow::ProbeHandle;
 use timely::scheduling::Activator;
 
+/// How the line of a fingerprint starts that says where the job begins.
+pub(crate) const BEGINS: &str = "begins ";
+
 /// What all workers of a process share.
 #[derive(Default)]
 pub(crate) struct Shared {
@@ -243,12 +246,13 @@ impl Runtime {
     pub fn fingerprint(&self) -> String {
         let (live, partitions, records) = (self.live.get(), self.partitions.get(), self.config.epoch_records);
         let kind = if live { "live" } else { "replay" };
-        let began = self.restored().map(|restored| format!("checkpoint {}", restored.manifest.id));
-        let began = began.unwrap_or_else(|| "the beginning".to_owned());
+        let begins = self.restored().map_or("anew".to_owned(), |restored| {
+            format!("after checkpoint {} of {}", restored.manifest.id, restored.manifest.lineage)
+        });
         let through = self.log.as_ref().map_or(0, |log| log.past().through);
         format!(
-            "{kind} of {partitions} partitions, {records} records an epoch, from {began}, with a log through epoch \
-             {through}\n{}",
+            "{BEGINS}{begins}, with a log through epoch {through}\n{kind} of {partitions} partitions, {records} records an \
+             epoch\n{}",
             self.plan.borrow()
         )
     }

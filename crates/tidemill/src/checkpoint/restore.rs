@@ -21,7 +21,8 @@ impl Restored {
             Restore::None => (None, None),
             Restore::Id(id) => (Some(store.load(id).map_err(failed)?), None),
             Restore::Latest | Restore::Newest => {
-                let latest = store.latest().map_err(failed)?;
+                // A restore that comes upon damage midway has nowhere to go back to.
+                let latest = store.latest_verified().map_err(failed)?;
                 for (id, error) in &latest.skipped {
                     tracing::warn!(checkpoint = id, "checkpoint {id} is passed over: {error}");
                 }
