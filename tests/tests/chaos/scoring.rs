@@ -99,7 +99,7 @@ impl Shop {
     }
 }
 
-/// Holds the table when a transaction of the sink is about to copy alerts into it, and kills its process. Whether that
+/// Holds the table when a transaction of the sink is about to change it, and kills its process. Whether that
 /// came to pass before the job had ended.
 fn kill_in_transaction(shop: &Shop, name: &str, launch: &mut Running) -> bool {
     let (mut holds, mut looks) = (shop.server.client(), shop.server.client());
@@ -113,9 +113,10 @@ fn kill_in_transaction(shop: &Shop, name: &str, launch: &mut Running) -> bool {
     }
     let mut held = holds.transaction().unwrap();
     held.batch_execute(&format!("LOCK TABLE {name}.alerts IN SHARE MODE")).unwrap();
-    let waits = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'COPY%'";
+    // A start that has no checkpoint to go on from deletes what an earlier one has committed.
+    let waits = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ '^(COPY|DELETE)'";
     let mut waiting = false;
-    until("a commit that waits for the table", || {
+    until("a transaction that waits for the table", || {
         waiting = looks.query_one(waits, &[]).unwrap().get(0);
         waiting || launch.has_ended()
     });
