@@ -8,6 +8,7 @@ mod damage;
 mod disk;
 mod kill;
 mod link;
+mod live;
 mod namespaces;
 mod scoring;
 mod silence;
