@@ -1,6 +1,6 @@
 //! Runs a sink: one writer for the whole job, an epoch at a time.
 
-use crate::checkpoint::{Participant, lineage_text};
+use crate::checkpoint::{Participant, lineage_text, new_lineage};
 use crate::error::Error;
 use crate::job::Job;
 use crate::runtime::{Runtime, count};
@@ -112,7 +112,8 @@ pub(crate) fn drain<'s, T: ExchangeData, S: Sink<Item = T>>(
 fn start(runtime: &Runtime, name: &str) -> Start {
     let archive = runtime.checkpoints.as_ref().map(|checkpoints| &checkpoints.archive);
     Start {
-        lineage: archive.map_or_else(String::new, |archive| lineage_text(archive.lineage)),
+        // Without checkpoints every run is one of its own.
+        lineage: lineage_text(archive.map_or_else(new_lineage, |archive| archive.lineage)),
         epoch: runtime.began(),
         exact_through: runtime.exact_through(),
         saved: runtime.restored().and_then(|restored| restored.sink(name)),

@@ -132,7 +132,7 @@ impl Archive {
 }
 
 /// Names a job that begins anew: unlike any other's.
-fn new_lineage() -> u64 {
+pub(crate) fn new_lineage() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     RandomState::new().build_hasher().finish()
 }
