@@ -80,9 +80,9 @@ proptest! {
         csv in any::<bool>()
     ) {
         if csv {
-            falls::falls(&sizes, &falls, last, CsvRows::new());
+            falls::falls(&sizes, &falls, last, CsvRows::new, CsvRows::new);
         } else {
-            falls::falls(&sizes, &falls, last, JsonRows);
+            falls::falls(&sizes, &falls, last, || JsonRows, || JsonRows);
         }
     }
 
@@ -222,10 +222,14 @@ fn torn_temporaries_are_cut_and_lost_ones_named() {
 
     fs::remove_file(folder.path().join(part(3, 4))).unwrap();
     let error = numbers(folder.path()).open(&from(3, &saved)).unwrap_err().to_string();
-    assert!(error.contains(".part-0000000000000003.jsonl.tmp` lacks") && error.contains("--restore none"), "{error}");
+    assert!(
+        error.contains(".part-0000000000000003.jsonl.tmp` does not have the 2 rows")
+            && error.contains("--restore none"),
+        "{error}"
+    );
     fs::write(&hidden, &whole[..3]).unwrap();
     let error = numbers(folder.path()).open(&from(3, &saved)).unwrap_err().to_string();
-    assert!(error.contains("lacks some of the 2 rows") && error.contains("(3 bytes of "), "{error}");
+    assert!(error.contains("does not have the 2 rows") && error.contains("(3 bytes of "), "{error}");
     let error = numbers(folder.path()).open(&from(3, b"\x01")).unwrap_err().to_string();
     assert!(error.contains("of another sink"), "{error}");
 }

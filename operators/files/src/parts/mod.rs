@@ -66,7 +66,8 @@ const CHUNK: usize = 1024;
 /// # What a checkpoint holds
 ///
 /// Names and lengths. The rows of the part that is not done are in its hidden file, which is synced, and cut to that length
-/// in a restart. A hidden file that lacks something stops the job.
+/// in a restart. A hidden file that lacks something stops the job, and so do other columns
+/// of Parquet: let the job end before you change its rows.
 ///
 /// # Whose folder
 ///
@@ -259,8 +260,8 @@ impl<I: PartItem, F: PartFormat<I>> Parts<I, F> {
         let path = self.folder()?.temporary(part.first);
         let lost = |why: &dyn std::fmt::Display| {
             SinkError::new(format!(
-                "`{}` lacks some of the {} rows it had when the checkpoint was made ({why}): put the file back, or begin \
-                 anew with `--restore none`",
+                "`{}` does not have the {} rows of the checkpoint ({why}): put the file back, or begin anew with \
+                 `--restore none`",
                 path.display(),
                 part.rows
             ))

@@ -102,17 +102,15 @@ pub fn sales(sizes: &[usize]) -> Vec<Vec<Sale>> {
 }
 
 /// One run of a job with two sinks, into `sales` and `totals` of `lake`.
-pub fn run<F>(
+pub fn run<F: PartFormat<Record<Sale>>, G: PartFormat<Update<Total>>>(
     sales: &[Vec<Sale>],
     workers: usize,
     fuse: usize,
     lake: &Path,
     checkpoints: Option<&Path>,
-    format: F,
-) -> Result<(), Error>
-where
-    F: PartFormat<Record<Sale>> + PartFormat<Update<Total>> + Clone + Send + Sync,
-{
+    sale_rows: fn() -> F,
+    total_rows: fn() -> G,
+) -> Result<(), Error> {
     let (partitions, fuse, lake) = (Arc::new(sales.to_vec()), Arc::new(AtomicUsize::new(fuse)), lake.to_owned());
     let checkpoints = checkpoints
         .map(|folder| Checkpointing { interval_ms: 0, ..Checkpointing::to(folder.to_string_lossy().into_owned()) });
@@ -121,8 +119,8 @@ where
         let source = Sales { partitions: Arc::clone(&partitions), fuse: Arc::clone(&fuse) };
         let sales = job.source("sales", source, Timing::by(|sale: &Sale| sale.at).disorder(20))?;
         let by_user = sales.clone().key_by(|sale| sale.user);
-        sales.sink("sales out", Parts::records(lake.join("sales"), format.clone())?.max_rows(13))?;
-        let totals = Parts::updates(lake.join("totals"), format.clone())?.max_rows(20).max_epochs(4);
+        sales.sink("sales out", Parts::records(lake.join("sales"), sale_rows())?.max_rows(13))?;
+        let totals = Parts::updates(lake.join("totals"), total_rows())?.max_rows(20).max_epochs(4);
         by_user.maintain("spent", Spent)?.sink("totals out", totals)
     })
     .map(|_| ())
@@ -150,19 +148,22 @@ pub fn hidden(lake: &Path) -> usize {
 
 /// Runs that fall after so many records each, on so many workers, then one that ends: its folder is that of an unbroken run,
 /// and what readers saw in between was never taken back.
-pub fn falls<F>(sizes: &[usize], falls: &[(usize, usize)], last: usize, format: F)
-where
-    F: PartFormat<Record<Sale>> + PartFormat<Update<Total>> + Clone + Send + Sync,
-{
+pub fn falls<F: PartFormat<Record<Sale>>, G: PartFormat<Update<Total>>>(
+    sizes: &[usize],
+    falls: &[(usize, usize)],
+    last: usize,
+    sale_rows: fn() -> F,
+    total_rows: fn() -> G,
+) {
     let sales = sales(sizes);
     let (whole, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    run(&sales, 1, usize::MAX, whole.path(), None, format.clone()).unwrap();
+    run(&sales, 1, usize::MAX, whole.path(), None, sale_rows, total_rows).unwrap();
     let expected = visible(whole.path());
     let (lake, checkpoints) = (broken.path().join("lake"), broken.path().join("checkpoints"));
     let mut seen = BTreeMap::new();
     let ends = falls.iter().copied().chain([(usize::MAX, last)]);
     for (fuse, workers) in ends {
-        match run(&sales, workers, fuse, &lake, Some(&checkpoints), format.clone()) {
+        match run(&sales, workers, fuse, &lake, Some(&checkpoints), sale_rows, total_rows) {
             Err(Error::Source { reason, .. }) => assert!(reason.contains("the fuse has blown")),
             other => other.unwrap(),
         }
