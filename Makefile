@@ -35,8 +35,13 @@ bench: libtorch ## what models cost beside plain loops, and a table of what ever
 
 KILLS ?= 100
 
-chaos: setup ## kills of one process, and of one of three, at random moments: KILLS of each (100), from SEED (1)
-	TIDEMILL_KILLS=$(KILLS) TIDEMILL_SEED=$(or $(SEED),1) $(CARGO) test --release -p tidemill-tests --test kill -- --nocapture --test-threads 1
+REPORT := $(CURDIR)/target/chaos-report.txt
+
+chaos: setup ## every fault there is a test for: KILLS of each kind (100), from SEED (1), and a table of them at the end
+	@rm -f $(REPORT)
+	TIDEMILL_KILLS=$(KILLS) TIDEMILL_SEED=$(or $(SEED),1) TIDEMILL_REPORT=$(REPORT) \
+		$(CARGO) test --release -p tidemill-tests --test chaos -- --test-threads 1; \
+		code=$$?; echo; cat $(REPORT); exit $$code
 
 clean: ## everything that was built or generated, libtorch too
 	$(CARGO) clean

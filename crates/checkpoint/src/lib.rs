@@ -3,6 +3,7 @@
 mod compact;
 mod entry;
 mod error;
+mod log;
 mod manifest;
 mod part;
 mod prune;
@@ -13,6 +14,7 @@ mod usage;
 
 pub use compact::{Compacted, should_compact};
 pub use error::{Error, Result};
+pub use log::{Log, LogEntry, LogWriter};
 pub use manifest::{Manifest, OperatorInfo, PartKind, PartRef, SinkPosition, SourcePosition};
 pub use part::{Part, PartWriter};
 pub use prune::Pruned;

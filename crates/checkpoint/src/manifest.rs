@@ -36,6 +36,9 @@ pub struct Manifest {
     /// Whatever else the engine keeps.
     #[serde(default, with = "base64_map")]
     pub extra: BTreeMap<String, Vec<u8>>,
+    /// Whether somebody has asked for it, so that it is kept until somebody drops it.
+    #[serde(default)]
+    pub savepoint: bool,
     /// When it was made, in milliseconds since 1970.
     #[serde(default)]
     pub created_ms: u64,
@@ -102,6 +105,9 @@ pub struct OperatorInfo {
     pub state_type: String,
     /// The version of that type's encoding.
     pub version: u32,
+    /// How a new state is encoded, as far as that shows it: names and types of fields.
+    #[serde(default)]
+    pub shape: String,
 }
 
 /// Where one partition of a source is.

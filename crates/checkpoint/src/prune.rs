@@ -1,9 +1,9 @@
 //! Dropping old checkpoints.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manifest::{Manifest, PartRef};
-use crate::store::{Store, reached};
-use std::collections::BTreeSet;
+use crate::store::{Store, begun, reached};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What [`Store::prune`] dropped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,10 +12,23 @@ pub struct Pruned {
     pub checkpoints: Vec<u64>,
     /// Parts that no checkpoint lists any more.
     pub parts: Vec<String>,
+    /// Files of the epoch log that no checkpoint needs any more.
+    pub logs: Vec<String>,
 }
 
 impl Store {
-    /// Drops all but the newest `keep` whole checkpoints (at least one), and the parts that no checkpoint lists then.
+    /// Drops one checkpoint, also a savepoint; its parts go with the next [`Store::prune`]. It must be there.
+    pub fn drop_checkpoint(&self, id: u64) -> Result<()> {
+        self.storage.size(&Manifest::path(id)).map_err(|error| match error {
+            Error::NotFound(_) => Error::NotFound(format!("checkpoint {id}")),
+            error => error,
+        })?;
+        self.storage.delete(&Manifest::path(id))?;
+        self.storage.sync()
+    }
+
+    /// Drops all but the newest `keep` whole checkpoints (at least one) and the savepoints, the parts that no checkpoint lists
+    /// then, and of the epoch log what none needs.
     ///
     /// Manifests go first, so that a crash leaves no checkpoint without its parts. Of the parts only those go that were
     /// written for a checkpoint up to the newest whole one, and that no [`Compacted`](crate::Compacted) of this store
@@ -23,16 +36,21 @@ impl Store {
     /// may list any.
     pub fn prune(&self, keep: usize) -> Result<Pruned> {
         let (mut pruned, mut newest, mut kept, mut listed) = (Pruned::default(), None, 0, BTreeSet::new());
-        let mut certain = true;
+        // Of each lineage that is kept the oldest epoch.
+        let (mut certain, mut epochs) = (true, BTreeMap::new());
         for id in self.ids()? {
-            let whole = if newest.is_some() && kept >= keep { None } else { Some(reached(self.whole(id))?) };
-            match whole {
-                Some(Ok(manifest)) => {
+            let manifest = reached(if newest.is_some() && kept >= keep { self.load(id) } else { self.whole(id) })?;
+            match manifest {
+                Ok(manifest) if kept < keep.max(1) || manifest.savepoint => {
+                    // Whoever goes back to an old savepoint does not want what came after it.
+                    if !manifest.savepoint || newest.is_none() {
+                        epochs.insert(manifest.lineage.clone(), manifest.epoch);
+                    }
                     newest = newest.or(Some(id));
-                    kept += 1;
+                    kept += usize::from(!manifest.savepoint);
                     listed.extend(manifest.parts.into_iter().map(|part| part.path));
                 }
-                Some(Err(_)) if newest.is_none() => certain = false,
+                Err(_) if newest.is_none() => certain = false,
                 _ => {
                     self.storage.delete(&Manifest::path(id))?;
                     pruned.checkpoints.push(id);
@@ -49,6 +67,14 @@ impl Store {
             }
         }
         self.storage.drop_unfinished(|path| old(path) && !self.claims.contains(path))?;
+        for name in self.storage.list()? {
+            match begun(&name) {
+                Some((id, _)) if id <= newest => self.storage.delete(&name)?,
+                Some((_, lineage)) => _ = epochs.entry(lineage.to_owned()).or_insert(0),
+                None => {}
+            }
+        }
+        pruned.logs = self.prune_log(&epochs)?;
         Ok(pruned)
     }
 }

@@ -243,6 +243,6 @@ fn create_folder(folder: &std::path::Path) -> io::Result<()> {
     }
 }
 
-fn sync_folder(folder: &std::path::Path) -> io::Result<()> {
+pub(crate) fn sync_folder(folder: &std::path::Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }

@@ -36,8 +36,10 @@ pub struct Listed {
 /// What [`Store::latest`] found.
 #[derive(Debug, Default)]
 pub struct Latest {
-    /// The newest whole checkpoint; none where there is none at all.
+    /// The newest whole checkpoint; none where there is none at all, or where a job has begun anew since.
     pub manifest: Option<Manifest>,
+    /// The lineage of a job that has begun anew after all checkpoints, and has none of its own yet.
+    pub begun: Option<String>,
     /// Newer checkpoints that were passed over, newest first, and why.
     pub skipped: Vec<(u64, Error)>,
 }
@@ -74,7 +76,14 @@ impl Store {
     /// a job's checkpoints go on from.
     pub fn next_id(&self) -> Result<u64> {
         let names = self.storage.list()?;
-        Ok(names.iter().filter_map(|name| Manifest::id_of(name).or(PartRef::id_of(name))).max().map_or(1, |id| id + 1))
+        let id = |name: &String| Manifest::id_of(name).or(PartRef::id_of(name)).or(begun(name).map(|(id, _)| id));
+        Ok(names.iter().filter_map(id).max().map_or(1, |id| id + 1))
+    }
+
+    /// Notes that a job begins anew here, so that it is known by its lineage before it has a checkpoint. `id` is
+    /// [`Store::next_id`]'s.
+    pub fn begin(&self, id: u64, lineage: &str) -> Result<()> {
+        self.storage.create(&format!("{BEGUN}{id:020}-{lineage}"), Vec::new())
     }
 
     /// Stores a part for checkpoint `id`. Its label, of letters, digits and `-`, tells it from the checkpoint's others.
@@ -128,14 +137,33 @@ impl Store {
     /// are looked at as far as is cheap: that they are there, of their size, with their footer. Storage that fails, or a
     /// checkpoint of a later format, is an error, never a reason to go back in time.
     pub fn latest(&self) -> Result<Latest> {
-        let mut skipped = Vec::new();
-        for id in self.ids()? {
-            match reached(self.whole(id))? {
-                Ok(manifest) => return Ok(Latest { manifest: Some(manifest), skipped }),
+        self.newest(|id| self.whole(id))
+    }
+
+    /// As [`Store::latest`], but reads all parts in full, so that damage within one is found before anything is made of it.
+    pub fn latest_verified(&self) -> Result<Latest> {
+        self.newest(|id| {
+            let manifest = self.whole(id)?;
+            self.verify(&manifest)?.into_iter().next().map_or(Ok(manifest), Err)
+        })
+    }
+
+    fn newest(&self, look: impl Fn(u64) -> Result<Manifest>) -> Result<Latest> {
+        let (ids, mut skipped) = (self.ids()?, Vec::new());
+        let names = self.storage.list()?;
+        let begun = names.iter().filter_map(|name| begun(name)).max();
+        if let Some((id, lineage)) = begun
+            && ids.first().is_none_or(|newest| *newest < id)
+        {
+            return Ok(Latest { begun: Some(lineage.to_owned()), ..Latest::default() });
+        }
+        for id in ids {
+            match reached(look(id))? {
+                Ok(manifest) => return Ok(Latest { manifest: Some(manifest), skipped, begun: None }),
                 Err(error) => skipped.push((id, error)),
             }
         }
-        Ok(Latest { manifest: None, skipped })
+        Ok(Latest { skipped, ..Latest::default() })
     }
 
     /// The manifest of checkpoint `id`.
@@ -205,6 +233,15 @@ impl Store {
         }
         Ok(footer)
     }
+}
+
+/// Begins the names of what [`Store::begin`] notes.
+const BEGUN: &str = "begun-";
+
+/// What [`Store::begin`] has noted.
+pub(crate) fn begun(name: &str) -> Option<(u64, &str)> {
+    let (id, lineage) = name.strip_prefix(BEGUN)?.split_once('-')?;
+    Some((id.parse().ok()?, lineage))
 }
 
 fn described<W>(part: Part<W>, path: &str) -> (PartRef, W) {

@@ -46,6 +46,9 @@ impl Two {
             let damage = self.store.verify(&manifest).unwrap();
             prop_assert!(matches!(&damage[..], [Error::Corrupt { .. }]), "{damage:?}");
         }
+        let verified = self.store.latest_verified().unwrap();
+        prop_assert_eq!(verified.manifest.unwrap().id, 1);
+        prop_assert_eq!(verified.skipped[0].0, 2);
         Ok(())
     }
 }

@@ -62,13 +62,21 @@ enum Action {
         #[arg(long)]
         id: Option<u64>,
     },
-    /// Drop old checkpoints, and files that no checkpoint needs. No job may be running.
+    /// Drop old checkpoints, but no savepoints, and files that no checkpoint needs. No job may be running.
     Prune {
         /// Where the checkpoints are.
         dir: String,
         /// Whole checkpoints to keep, the newest.
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
         keep: u32,
+    },
+    /// Drop one checkpoint or savepoint, and files that no other needs. No job may be running.
+    Drop {
+        /// Where the checkpoints are.
+        dir: String,
+        /// Which one.
+        #[arg(long)]
+        id: u64,
     },
 }
 
@@ -79,6 +87,7 @@ pub fn main(args: Args) -> ExitCode {
         Action::Inspect { dir, id, keys, json } => inspect(&dir, id, keys, json),
         Action::Verify { dir, id } => verify(&dir, id),
         Action::Prune { dir, keep } => prune(&dir, keep as usize),
+        Action::Drop { dir, id } => drop_one(&dir, id),
     };
     ExitCode::from(done.unwrap_or_else(|error| {
         eprintln!("error: {error}");
@@ -125,7 +134,7 @@ fn in_row(Listed { id, manifest }: &Listed) -> [String; 9] {
         HumanBytes(m.bytes()).to_string(),
         HumanCount(entries).to_string(),
         m.workers.to_string(),
-        String::new(),
+        if m.savepoint { "savepoint".to_owned() } else { String::new() },
     ]
 }
 
@@ -142,6 +151,7 @@ fn in_json(Listed { id, manifest }: &Listed) -> Value {
             "entries": m.parts.iter().map(|part| part.entries).sum::<u64>(),
             "workers": m.workers,
             "processes": m.processes,
+            "savepoint": m.savepoint,
         }),
     }
 }
@@ -265,7 +275,17 @@ fn prune(dir: &str, keep: usize) -> Result<u8> {
     let _lock = store.lock()?;
     found(&store, dir)?;
     let pruned = store.prune(keep)?;
-    println!("dropped {} checkpoints and {} files", pruned.checkpoints.len(), pruned.parts.len());
+    let files = pruned.parts.len() + pruned.logs.len();
+    println!("dropped {} checkpoints and {files} files", pruned.checkpoints.len());
+    Ok(0)
+}
+
+fn drop_one(dir: &str, id: u64) -> Result<u8> {
+    let store = Store::open(dir)?;
+    let _lock = store.lock()?;
+    store.drop_checkpoint(id)?;
+    let pruned = store.prune(usize::MAX)?;
+    println!("dropped checkpoint {id} and {} files", pruned.parts.len() + pruned.logs.len());
     Ok(0)
 }
 

@@ -45,8 +45,8 @@ pub(crate) struct Generation {
 }
 
 impl Generation {
-    /// Starts all processes, with addresses and a secret of their own.
-    pub fn start(args: &Args, number: u64) -> io::Result<Self> {
+    /// Starts all processes, with addresses and a secret of their own; `again`, after a failure.
+    pub fn start(args: &Args, number: u64, again: bool) -> io::Result<Self> {
         let notes = tempfile::tempdir()?;
         let count = usize::from(args.processes);
         let hosts = notes.path().join("hosts");
@@ -74,6 +74,9 @@ impl Generation {
                 None => command.env_remove("TIDEMILL_SECRET"),
             };
             command.env("TIDEMILL_LAUNCHER", std::process::id().to_string());
+            if again {
+                command.env("TIDEMILL_RESTARTED", "1");
+            }
             let first = process == 0;
             command.stdin(if first && !io::stdin().is_terminal() { Stdio::inherit() } else { Stdio::null() });
             command.stdout(if first { Stdio::inherit() } else { Stdio::piped() }).stderr(Stdio::piped());
@@ -101,6 +104,11 @@ impl Generation {
             self.reap();
             if let Some(signal) = asked.take().and_then(Signal::from_named_raw) {
                 self.send(signal);
+            }
+            if asked.savepoint()
+                && let Some(first) = self.running[0].as_ref()
+            {
+                tell(first, Signal::USR1);
             }
             if self.harder.is_none() && self.ended.iter().any(|(_, status)| !status.success()) {
                 self.harder = Some((Instant::now() + FOLLOW, Signal::TERM));
@@ -131,11 +139,7 @@ impl Generation {
     }
 
     fn send(&self, signal: Signal) {
-        for child in self.running.iter().flatten() {
-            // It has not been waited for, so the number is still its own.
-            let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-            pid.map(|pid| kill_process(pid, signal));
-        }
+        self.running.iter().flatten().for_each(|child| tell(child, signal));
     }
 
     fn tell_ready(&mut self) {
@@ -176,6 +180,12 @@ impl Drop for Generation {
             let _ = child.wait();
         }
     }
+}
+
+/// Sends a process that has not been waited for, so that the number is still its own, a signal.
+fn tell(child: &Child, signal: Signal) {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    pid.map(|pid| kill_process(pid, signal));
 }
 
 fn code(status: ExitStatus) -> u8 {

@@ -5,24 +5,28 @@
 //!
 //! | exit code | meaning |
 //! |---|---|
-//! | 0 | the job has ended, by itself or by a signal |
+//! | 0 | the job has ended by itself, or by a signal if it is live |
 //! | the job's | it failed, and may not be restarted (any more): the code of the process that failed first (75 for one that only lost another does not count where there is another) |
 //! | 128 + signal | the process that failed first was killed by it |
 //! | 2, 65, 78 | wrong flags, a wrong graph, processes that do not fit together: never restarted, for it would fail again |
+//! | 66, 74 | no input, no checkpoint: not restarted where the first start fails so within five seconds |
 //! | 71 | the program could not be started |
 //!
 //! Standard output of process 0 is this program's; what else the processes print goes to standard error, each line with the
 //! number of its process in front. Standard input, if it is no terminal, is process 0's. SIGINT and SIGTERM are passed on:
-//! the first ends the job at an epoch, the second at once.
+//! the first ends the job at an epoch, the second at once. SIGUSR1 asks for a
+//! savepoint.
+//!
+//! After a failure the job goes on from its newest checkpoint, whatever `--restore` said for the first start.
 
 use crate::generation::{Generation, Outcome};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// The flags of `tidemill launch`.
@@ -70,11 +74,18 @@ const WORKED: Duration = Duration::from_secs(600);
 /// What would fail again: flags, the graph, processes that do not fit together.
 const FOR_GOOD: [u8; 3] = [2, 65, 78];
 
+/// What would fail again if it is so from the beginning: no input, no checkpoint.
+const AT_ONCE: [u8; 2] = [66, 74];
+
+/// From the beginning.
+const SOON: Duration = Duration::from_secs(5);
+
 /// Signals that have come.
 #[derive(Default)]
 pub(crate) struct Asked {
     latest: Arc<AtomicUsize>,
     any: Cell<bool>,
+    savepoint: Arc<AtomicBool>,
 }
 
 /// Runs the program until it ends, or fails for good.
@@ -84,12 +95,12 @@ pub fn run(args: &Args) -> ExitCode {
         eprintln!("[launch] error: signals cannot be handled: {error}");
         return ExitCode::from(71);
     }
-    let mut failures = 0;
+    let (mut failures, mut first) = (0, true);
     let mut number = 0;
     loop {
         let began = Instant::now();
         number = next_generation(number);
-        let outcome = match Generation::start(args, number) {
+        let outcome = match Generation::start(args, number, failures > 0) {
             Ok(generation) => generation.watch(args, &asked),
             Err(error) => {
                 eprintln!("[launch] error: {}: {error}", args.program[0].display());
@@ -102,7 +113,9 @@ pub fn run(args: &Args) -> ExitCode {
         };
         failures = if began.elapsed() > WORKED { 1 } else { failures + 1 };
         eprintln!("[launch] {what}");
-        if asked.any() || FOR_GOOD.contains(&code) {
+        let at_once = first && AT_ONCE.contains(&code) && began.elapsed() < SOON;
+        first = false;
+        if asked.any() || FOR_GOOD.contains(&code) || at_once {
             return ExitCode::from(code);
         }
         if failures > args.restarts {
@@ -135,7 +148,13 @@ impl Asked {
         for signal in [SIGINT, SIGTERM] {
             signal_hook::flag::register_usize(signal, Arc::clone(&self.latest), signal as usize)?;
         }
+        signal_hook::flag::register(SIGUSR1, Arc::clone(&self.savepoint))?;
         Ok(())
+    }
+
+    /// Whether a savepoint was asked for since the last call.
+    pub fn savepoint(&self) -> bool {
+        self.savepoint.swap(false, Ordering::SeqCst)
     }
 
     /// The signal that has come since the last call.

@@ -32,6 +32,7 @@ fn fill(folder: &Path, checkpoints: u64) -> Store {
             kind: "aggregate".to_owned(),
             key_type: "String".to_owned(),
             state_type: "Total".to_owned(),
+            shape: String::new(),
             version: 1,
         };
         let manifest = Manifest {

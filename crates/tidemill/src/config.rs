@@ -2,7 +2,7 @@
 
 use crate::checkpoint::{Checkpointing, Restore};
 use crate::clock::Clock;
-use crate::cluster::{Cluster, PATIENCE};
+use crate::cluster::{Cluster, HEARTBEAT, PATIENCE};
 use crate::error::{Error, Result};
 use crate::plan::Drawing;
 use crate::time::Millis;
@@ -19,7 +19,7 @@ use std::path::PathBuf;
 /// }
 /// ```
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Engine")]
+#[command(next_help_heading = "Engine", about = None, long_about = None)]
 pub struct Flags {
     /// Worker threads.
     #[arg(long, default_value_t = 1, value_name = "N")]
@@ -89,6 +89,10 @@ pub struct Flags {
     #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE.as_secs(), help_heading = "Cluster")]
     pub connect_timeout: u64,
 
+    /// A process of which nothing is heard for so long is lost: each says something every second.
+    #[arg(long, value_name = "SECONDS", default_value_t = HEARTBEAT.as_secs(), help_heading = "Cluster")]
+    pub heartbeat: u64,
+
     /// Write this file when all processes have met and agree on the graph.
     #[arg(long, value_name = "FILE", help_heading = "Cluster")]
     pub ready_file: Option<PathBuf>,
@@ -114,6 +118,7 @@ impl Default for Flags {
             insecure: false,
             generation: 0,
             connect_timeout: PATIENCE.as_secs(),
+            heartbeat: HEARTBEAT.as_secs(),
             ready_file: None,
         }
     }
@@ -179,7 +184,8 @@ impl Config {
         let _ = log.with_ansi(std::io::stderr().is_terminal()).try_init();
         let checkpoints = flags.checkpoint_dir.as_ref().map(|address| Checkpointing {
             interval_ms: flags.checkpoint_interval as Millis,
-            restore: flags.restore.unwrap_or_default(),
+            // What `--restore` says is for the first start: a launcher that starts a job again means to go on.
+            restore: flags.restore.filter(|_| std::env::var_os("TIDEMILL_RESTARTED").is_none()).unwrap_or_default(),
             allow: flags.allow_state_change.clone(),
             ..Checkpointing::to(address)
         });

@@ -1,6 +1,6 @@
 //! Runs a sink: one writer for the whole job, an epoch at a time.
 
-use crate::checkpoint::Participant;
+use crate::checkpoint::{Participant, lineage_text};
 use crate::error::Error;
 use crate::job::Job;
 use crate::runtime::{Runtime, count};
@@ -112,9 +112,9 @@ pub(crate) fn drain<'s, T: ExchangeData, S: Sink<Item = T>>(
 fn start(runtime: &Runtime, name: &str) -> Start {
     let archive = runtime.checkpoints.as_ref().map(|checkpoints| &checkpoints.archive);
     Start {
-        lineage: archive.map_or_else(String::new, |archive| archive.lineage.clone()),
+        lineage: archive.map_or_else(String::new, |archive| lineage_text(archive.lineage)),
         epoch: runtime.began(),
-        exact: !runtime.live.get(),
+        exact_through: runtime.exact_through(),
         saved: runtime.restored().and_then(|restored| restored.sink(name)),
     }
 }

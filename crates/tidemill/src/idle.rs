@@ -1,7 +1,9 @@
 //! `until_idle`: drops a key of a `Maintain` that has had no event for a while.
 
+use crate::kernel::StateError;
 use crate::maintain::Maintain;
 use crate::record::Record;
+use crate::save::Old;
 use crate::time::{BEGINNING, Millis};
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +33,11 @@ impl<M: Maintain> Maintain for UntilIdle<M> {
     type Row = M::Row;
 
     const ORDER: crate::Order = M::ORDER;
+    const VERSION: u32 = M::VERSION;
+
+    fn migrate(&self, version: u32, old: &mut Old<'_>) -> Result<Self::State, StateError> {
+        Ok(Touched { state: self.maintain.migrate(version, old)?, latest: old.read()? })
+    }
 
     fn update(&self, key: &M::Key, touched: &mut Self::State, events: &mut Vec<Record<M::In>>) {
         touched.latest = events.iter().map(|event| event.time).fold(touched.latest, Millis::max);

@@ -1,22 +1,24 @@
 //! Brings a source's records into the graph, epoch by epoch.
 
 use crate::alignment::LAG;
+use crate::checkpoint::epoch_log::{Take, Took};
 use crate::checkpoint::{Participant, encode};
 use crate::error::Error;
 use crate::job::Job;
 use crate::kernel::chunk;
+use crate::partition::{Partition, Position};
 use crate::plan::Node;
 use crate::record::{Data, Record, Seq};
 use crate::runtime::{Metrics, Runtime, count};
-use crate::source::{Batch, ReadStatus, Reader, Source, SourceError, Timing};
+use crate::source::{ReadStatus, Reader, Source, SourceError, Timing};
 use crate::stream::Stream;
 use crate::ticker::Tick;
 use crate::tide::{Mark, MarkState, tide};
 use crate::time::{BEGINNING, END, Epoch, Millis};
-use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
@@ -61,19 +63,36 @@ where
     let mut mine = Vec::new();
     for (index, &id) in ids.iter().enumerate() {
         if index % runtime.peers == runtime.worker {
-            let position: Option<Position<S::Item>> =
+            let mut position: Option<Position<S::Item>> =
                 restored.map(|restored| restored.position(name, index)).transpose()?.flatten();
-            let offset = position.as_ref().map_or(0, |position| position.offset);
+            let mut offset = position.as_ref().map_or(0, |position| position.offset);
+            let mut ahead = VecDeque::new();
+            if let Some(log) = runtime.log.as_ref().filter(|_| !source.seekable(index)) {
+                ahead = position.as_mut().map_or_else(VecDeque::new, |position| std::mem::take(&mut position.ahead));
+                ahead.extend(log.past().records(name, index, offset + ahead.len() as u64)?);
+                offset += ahead.len() as u64;
+            }
             let reader = source.open(index, offset).map_err(failed)?;
-            let mut partition = Partition::new(index, id, reader);
+            let mut partition = Partition::new(index, id, source.seekable(index), reader);
             if let Some(position) = position {
                 partition.recall(position);
             }
+            partition.ahead = ahead;
+            partition.again = runtime.log.as_ref().map_or_else(BTreeMap::new, |log| log.past().takes(name, index));
             mine.push(partition);
         }
     }
     if runtime.worker == 0 {
         runtime.shared.size.fetch_add(source.size().unwrap_or(0), Ordering::Relaxed);
+    }
+    if let Some(log) = runtime.log.as_ref().filter(|_| !(0..partitions).all(|index| source.seekable(index))) {
+        if !log.possible() {
+            return Err(failed(SourceError::new(
+                "what it gives cannot be read again, so it goes into the epoch log, which needs a folder: give one as \
+                 `--checkpoint-dir`",
+            )));
+        }
+        log.unseekable.set(true);
     }
     let holds = timing.holds;
     let index = runtime.alignment.borrow_mut().add(holds);
@@ -82,6 +101,10 @@ where
     let mut builder = OperatorBuilder::new(name.to_owned(), job.scope());
     let info = builder.operator_info();
     runtime.name_operator(info.global_id, name);
+    let again = job.scope().activator_for(Rc::clone(&info.address));
+    if let Some(log) = &runtime.log {
+        log.join(job.scope().worker().sync_activator_for(info.address.to_vec()));
+    }
     runtime.add_sleeper(job.scope().activator_for(info.address));
     let mut ticks = builder.new_input(job.ticks(), Pipeline);
     let (records_out, records) = builder.new_output();
@@ -96,11 +119,13 @@ where
     builder.build(move |capabilities| {
         drop(capabilities);
         let mut waiting: VecDeque<Waiting> = VecDeque::new();
+        let mut unsafe_yet: VecDeque<Waiting> = VecDeque::new();
         move |_| {
             ticks.for_each_stamp(|cap, batches| {
                 let retained = (cap.retain_least(0), cap.retain_least(1), cap.retain_least(2));
                 if let (Some(a), Some(b), Some(c)) = retained {
                     for tick in batches.flat_map(|batch| batch.drain(..)) {
+                        at_work.log.iter().for_each(|log| log.identify(tick));
                         at_work.shared.epochs.fetch_max(*a.time(), Ordering::Relaxed);
                         waiting.push_back(Waiting { epoch: *a.time(), tick, caps: [a.clone(), b.clone(), c.clone()] });
                     }
@@ -109,8 +134,21 @@ where
             let (mut records_out, mut marks_out, mut dead_out) =
                 (records_out.activate(), marks_out.activate(), dead_out.activate());
             while waiting.front().is_some_and(|w| reading.runtime.alignment.borrow().ready(w.epoch)) {
+                let Some(epoch) = waiting.front().map(|waiting| waiting.epoch) else { break };
+                if !at_work.shared.failed() {
+                    match at_work.inside(&counted, || reading.gather(epoch)) {
+                        Ok(true) => {}
+                        Ok(false) => {
+                            again.activate_after(Duration::from_millis(1));
+                            break;
+                        }
+                        Err(error) => {
+                            at_work.shared.fail(Error::Source { source_name: reading.name.clone(), reason: error.0 })
+                        }
+                    }
+                }
                 let Some(Waiting { epoch, tick, caps }) = waiting.pop_front() else { break };
-                if reading.runtime.shared.failed() {
+                if at_work.shared.failed() {
                     continue;
                 }
                 let mut records = records_out.session(&caps[0]);
@@ -140,6 +178,18 @@ where
                     participant.announce(epoch);
                     participant.write(|written| written.facts.sources.extend(reading.positions()));
                 }
+                if let Some(log) = at_work.log.as_ref().filter(|log| log.on.get() && log.past().through < epoch) {
+                    log.account(epoch, tick, reading.took());
+                    drop((records, marks, dead));
+                    unsafe_yet.push_back(Waiting { epoch, tick, caps });
+                }
+            }
+            let safe = at_work.log.as_ref().map_or(0, |log| log.safe());
+            if at_work.shared.failed() {
+                unsafe_yet.clear();
+            }
+            while let Some(Waiting { epoch, .. }) = unsafe_yet.pop_front_if(|waiting| waiting.epoch <= safe) {
+                reading.told_safe(epoch);
             }
             reading.metrics.holding.set(waiting.front().map(|waiting| waiting.epoch));
         }
@@ -151,107 +201,6 @@ where
         job.note_control(node);
     }
     Ok(Stream::new(records, tides, job.clone(), node))
-}
-
-/// Where a partition is.
-#[derive(Serialize, Deserialize)]
-struct Position<T> {
-    /// Where the reader goes on.
-    offset: u64,
-    /// What was read before that, and not yet given.
-    items: Vec<T>,
-    done: bool,
-    number: u64,
-    high: Millis,
-    promised: Millis,
-    told: Option<(Millis, MarkState)>,
-    past: VecDeque<(Epoch, Millis)>,
-}
-
-struct Partition<R: Reader> {
-    /// Which of the source's partitions it is.
-    index: usize,
-    /// And of the job's.
-    id: u16,
-    reader: R,
-    status: ReadStatus,
-    /// What was read and not yet given.
-    batch: Batch<R::Item>,
-    /// Records given so far: the next one's place.
-    number: u64,
-    /// The greatest event time that is known of.
-    high: Millis,
-    /// The greatest watermark that an item carried.
-    promised: Millis,
-    active_at: Millis,
-    told: Option<(Millis, MarkState)>,
-    /// This partition's own watermark at the end of recent epochs.
-    past: VecDeque<(Epoch, Millis)>,
-    progress: u64,
-}
-
-impl<R: Reader> Partition<R> {
-    fn new(index: usize, id: u16, reader: R) -> Self {
-        Partition {
-            index,
-            id,
-            reader,
-            status: ReadStatus::Ready,
-            batch: Batch::new(),
-            number: 0,
-            high: BEGINNING,
-            promised: BEGINNING,
-            active_at: BEGINNING,
-            told: None,
-            past: VecDeque::new(),
-            progress: 0,
-        }
-    }
-
-    fn position(&self) -> Position<R::Item>
-    where
-        R::Item: Clone,
-    {
-        Position {
-            offset: self.reader.offset(),
-            items: self.batch.items.clone(),
-            done: self.status == ReadStatus::Done,
-            number: self.number,
-            high: self.high,
-            promised: self.promised,
-            told: self.told,
-            past: self.past.clone(),
-        }
-    }
-
-    fn recall(&mut self, position: Position<R::Item>) {
-        let Position { items, done, number, high, promised, told, past, .. } = position;
-        self.status = if done { ReadStatus::Done } else { ReadStatus::Ready };
-        self.batch.items = items;
-        (self.number, self.high, self.promised, self.told, self.past) = (number, high, promised, told, past);
-        self.progress = self.reader.progress();
-    }
-
-    /// Reads until `limit` items are there, good and bad ones, or there are no more for now.
-    fn fill(&mut self, limit: usize) -> Result<(), SourceError> {
-        if self.batch.items.is_empty() {
-            while self.status != ReadStatus::Done && self.batch.len() < limit {
-                self.status = self.reader.read(limit - self.batch.len(), &mut self.batch)?;
-                if self.status == ReadStatus::Waiting {
-                    break;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The watermark this partition had at the end of `epoch`.
-    fn watermark_at(&mut self, epoch: Epoch) -> Millis {
-        while self.past.get(1).is_some_and(|(e, _)| *e <= epoch) {
-            self.past.pop_front();
-        }
-        self.past.front().filter(|(e, _)| *e <= epoch).map_or(BEGINNING, |(_, w)| *w)
-    }
 }
 
 struct Reading<R: Reader, F> {
@@ -271,6 +220,41 @@ impl<R: Reader<Item: Data>, F: Fn(&R::Item) -> Millis> Reading<R, F> {
         })
     }
 
+    /// Reads what the partitions took in `epoch` before, if it is formed again. Says whether all is there.
+    fn gather(&mut self, epoch: Epoch) -> Result<bool, SourceError> {
+        let mut there = true;
+        for partition in &mut self.partitions {
+            there &= partition.gather(epoch)?;
+        }
+        Ok(there)
+    }
+
+    /// What the partitions have taken in the epoch that was formed last, where that is anything.
+    fn took(&mut self) -> Took {
+        let mut took = Took::default();
+        for partition in &mut self.partitions {
+            let done = partition.status == ReadStatus::Done;
+            let take = Take { read: partition.taken, done };
+            if take.read > 0 || done != partition.ended {
+                took.takes.push((self.name.clone(), partition.index as u32, take));
+            }
+            for chunk in partition.chunks.drain(..) {
+                took.chunks.push((self.name.clone(), partition.index as u32, chunk));
+            }
+            partition.ended = done;
+        }
+        took
+    }
+
+    /// Everything through `epoch` is in the log.
+    fn told_safe(&mut self, epoch: Epoch) {
+        for partition in self.partitions.iter_mut().filter(|partition| !partition.seekable) {
+            while let Some((_, given)) = partition.given.pop_front_if(|(of, _)| *of <= epoch) {
+                partition.reader.safe(given);
+            }
+        }
+    }
+
     /// Gives one partition's records of one epoch; returns its mark if that changed.
     fn take(
         &mut self,
@@ -283,7 +267,17 @@ impl<R: Reader<Item: Data>, F: Fn(&R::Item) -> Millis> Reading<R, F> {
     ) -> Result<Option<Mark>, SourceError> {
         let limit = self.runtime.config.epoch_records;
         let partition = &mut self.partitions[at];
-        partition.fill(limit)?;
+        match &self.runtime.log {
+            Some(log) if epoch <= log.past().through => partition.taken = 0,
+            log => {
+                let logged = log.as_ref().is_some_and(|log| log.on.get());
+                partition.taken = 0;
+                partition.fill(limit, logged)?;
+                if logged && !partition.seekable {
+                    partition.given.push_back((epoch, partition.by_reader));
+                }
+            }
+        }
         // The slowest partition is never held, or nothing would ever move.
         let free = !self.timing.holds || partition.watermark_at(epoch.saturating_sub(LAG)) <= slowest;
         let (items, time_of) = (&mut partition.batch.items, &self.timing.time);

@@ -19,6 +19,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tidemill_checkpoint::OperatorInfo;
 use timely::dataflow::operators::{Concatenate, Probe, ToStream};
 use timely::dataflow::{Scope, StreamVec};
 
@@ -247,6 +249,16 @@ impl<'s> Job<'s> {
         let config = &self.0.runtime.config;
         self.0.runtime.partitions.set(self.0.partitions.get());
         self.0.runtime.live.set(config.epoch_ms.is_some() || !self.0.bounded.get());
+        self.0.runtime.shared.live.store(self.0.runtime.live.get(), Ordering::SeqCst);
+        if let Some(log) = &self.0.runtime.log {
+            let needed = self.0.runtime.live.get() || log.unseekable.get();
+            log.on.set(needed && log.possible());
+            if needed && !log.possible() && self.0.runtime.worker == 0 {
+                tracing::warn!(
+                    "a bucket can hold no epoch log: after a crash, the epochs since the last checkpoint are formed otherwise"
+                );
+            }
+        }
         let Some(handle) = self.0.on_dead.borrow_mut().take() else {
             return self.log_dead_letters("(dead letters)");
         };
@@ -281,31 +293,45 @@ impl<'s> Job<'s> {
         for (kind, (here, there)) in [("operator", operators), ("source", sources), ("sink", sinks)] {
             let there: HashSet<String> = there;
             if let Some(name) = here.symmetric_difference(&there).filter(|name| !allowed(name)).min() {
-                let (has, lacks) = if here.contains(name) { ("graph", "checkpoint") } else { ("checkpoint", "graph") };
+                let (has, lacks) = match here.contains(name) {
+                    true => ("the graph".to_owned(), format!("checkpoint {}", manifest.id)),
+                    false => (format!("checkpoint {}", manifest.id), "the graph".to_owned()),
+                };
                 return Err(Error::Checkpoint(format!(
-                    "the {has} has {kind} `{name}`, the {lacks} of checkpoint {} does not: if that is meant, say \
-                     `--allow-state-change '{name}'`",
-                    manifest.id
-                )));
-            }
-        }
-        for node in plan.nodes() {
-            let (Some(name), Some(state)) = (&node.name, &node.state) else { continue };
-            let before = manifest.operators.iter().find(|before| before.name == *name);
-            if let Some(before) =
-                before.filter(|before| (&before.state_type, Some(&before.key_type)) != (state, node.key.as_ref()))
-            {
-                return Err(Error::Checkpoint(format!(
-                    "operator `{name}` keeps `{state}` by `{}`, and kept `{}` by `{}` when checkpoint {} was made: give the \
-                     new one another name and allow both changes by `--allow-state-change`",
-                    node.key.as_deref().unwrap_or_default(),
-                    before.state_type,
-                    before.key_type,
-                    manifest.id
+                    "{has} has {kind} `{name}`, {lacks} does not: if that is meant, say `--allow-state-change '{name}'`"
                 )));
             }
         }
         Ok(())
+    }
+
+    /// Compares what an operator keeps with what it kept when the checkpoint was made that the job begins with.
+    pub(crate) fn check_operator(&self, node: &Node) -> Result<()> {
+        let (Some(restored), Some(name), Some(state)) = (self.0.runtime.restored(), &node.name, &node.state) else {
+            return Ok(());
+        };
+        let fits = |before: &OperatorInfo| {
+            let migrates = node.version > before.version;
+            let unlike = !before.shape.is_empty() && !node.shape.is_empty() && before.shape != node.shape;
+            let same = node.version == before.version && *state == before.state_type && !unlike;
+            (migrates || same) && node.key.as_ref() == Some(&before.key_type)
+        };
+        match restored.manifest.operators.iter().find(|before| before.name == *name) {
+            Some(before) if !fits(before) => Err(Error::Checkpoint(format!(
+                "operator `{name}` keeps `{state}` (version {}) as `{}` by `{}`, and kept `{}` (version {}) as `{}` by `{}` \
+                 when checkpoint {} was made: raise its version and write `migrate`, or give it another name and allow both \
+                 changes by `--allow-state-change`",
+                node.version,
+                node.shape,
+                node.key.as_deref().unwrap_or_default(),
+                before.state_type,
+                before.version,
+                before.shape,
+                before.key_type,
+                restored.manifest.id
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Has what was refused so far logged and counted.

@@ -82,6 +82,16 @@ pub trait Kernel: 'static {
     /// The type of a key's state, in [`Job::explain`](crate::Job::explain): see [`type_name`](crate::type_name).
     fn state(&self) -> String;
 
+    /// The version of what [`Kernel::save`] writes: to be raised when that changes, so that [`Kernel::load`] can tell.
+    fn version(&self) -> u32 {
+        0
+    }
+
+    /// How a key's state is encoded, as far as that can be told: what was written otherwise is not read. Empty if it cannot.
+    fn shape(&self) -> String {
+        String::new()
+    }
+
     /// The order in which it needs its input.
     fn order(&self) -> Order;
 
@@ -98,6 +108,11 @@ pub trait Kernel: 'static {
     /// Takes back one of the entries that together are what was written down, in no particular order. A collection's kernel
     /// also says the entry's rows again, which are true at epoch `at.epoch`.
     fn load(&mut self, at: Closing, entry: Saved<'_>, emit: &mut Emit<Self::In, Self::Out>) -> Result<(), StateError>;
+
+    /// All entries have been taken back: for a kernel that writes a key's state in several.
+    fn loaded(&mut self, _at: Closing, _emit: &mut Emit<Self::In, Self::Out>) -> Result<(), StateError> {
+        Ok(())
+    }
 }
 
 /// State that cannot be read back.
@@ -122,6 +137,8 @@ pub(crate) struct Machine<K: Kernel> {
     /// The groups whose waiting records are written down.
     waited: Vec<u8>,
     watermark: Millis,
+    /// What was written down the last time.
+    size: (usize, usize),
 }
 
 impl<K: Kernel> Machine<K> {
@@ -133,6 +150,7 @@ impl<K: Kernel> Machine<K> {
             earliest: Millis::MAX,
             waited: Vec::new(),
             watermark: BEGINNING,
+            size: (0, 0),
         }
     }
 
@@ -212,8 +230,11 @@ impl<K: Kernel> Machine<K> {
 
     /// The same, for a checkpoint.
     fn write(&mut self, name: &str, written: &mut Written) -> Result<(), StateError> {
-        let (mut state, mut records) = (Save::new(false), Save::new(false));
+        let (mut state, mut records) = (Save::like(self.size), Save::new(false));
         self.save(&mut state, &mut records)?;
+        // A little more than this time, for growing is dear.
+        let (entries, bytes) = state.size();
+        self.size = (entries + entries / 4, bytes + bytes / 4);
         written.facts.extra.push((format!("watermark of {name}"), encode(&self.watermark)));
         written.state.extend([(name.to_owned(), state), (waiting(name), records)]);
         Ok(())
@@ -223,6 +244,12 @@ impl<K: Kernel> Machine<K> {
     pub fn load(&mut self, epoch: Epoch, entry: Saved<'_>, emit: &mut Emit<K::In, K::Out>) -> Result<(), StateError> {
         let watermark = self.watermark;
         self.kernel.load(Closing { epoch, before: watermark, after: watermark }, entry, emit)
+    }
+
+    /// Everything of the kernel's state has been taken back.
+    pub fn loaded(&mut self, epoch: Epoch, emit: &mut Emit<K::In, K::Out>) -> Result<(), StateError> {
+        let watermark = self.watermark;
+        self.kernel.loaded(Closing { epoch, before: watermark, after: watermark }, emit)
     }
 
     /// Takes back the records of a group that waited.
@@ -351,12 +378,17 @@ fn recall<K: Kernel>(
 ) -> Result<()> {
     let Some(restored) = runtime.restored() else { return Ok(()) };
     let Some(watermark) = restored.extra("watermark", name)? else { return Ok(()) };
-    let failed = |error: StateError| Error::Operator { operator: name.to_owned(), reason: error.to_string() };
+    let failed = |error: StateError| {
+        let id = restored.manifest.id;
+        Error::Checkpoint(format!("what checkpoint {id} has of operator `{name}` cannot be used: {error}"))
+    };
     machine.resume(watermark);
     let owner = (runtime.worker, runtime.peers);
+    let version = restored.version(name);
     restored.entries(name, owner, |_, key, value| {
-        machine.load(restored.epoch(), Saved { key, value }, emit).map_err(failed)
+        machine.load(restored.epoch(), Saved { version, key, value }, emit).map_err(failed)
     })?;
+    machine.loaded(restored.epoch(), emit).map_err(failed)?;
     restored.entries(&waiting(name), owner, |group, _, value| machine.load_waiting(group, value).map_err(failed))
 }
 

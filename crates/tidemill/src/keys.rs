@@ -1,7 +1,7 @@
 //! Keyed state that knows what has changed since it was written down last.
 
 use crate::kernel::StateError;
-use crate::save::{Save, Saved};
+use crate::save::{Old, Save, Saved};
 use crate::stream::Key;
 use crate::time::Millis;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -15,8 +15,10 @@ use std::collections::hash_map::Entry;
 #[derive(Clone, Debug)]
 pub struct Keys<K, S> {
     map: FxHashMap<K, Slot<S>>,
-    /// The keys whose slot is marked as changed, some of which may be gone by now.
+    /// The keys whose slot is marked as changed, some of which may be gone by now; those of them that came before `dense`.
     changed: Vec<K>,
+    /// So many are marked that going through all is faster.
+    dense: bool,
     /// Keys that were written down and are gone, unless they are in the map again.
     gone: FxHashSet<K>,
     tracks: bool,
@@ -31,9 +33,22 @@ struct Slot<S> {
     changed: bool,
 }
 
+/// Slots that are looked at together.
+const AT_ONCE: usize = 64;
+
+/// Notes that a key has changed, of so many.
+#[inline]
+fn note<K: Clone>(changed: &mut Vec<K>, dense: &mut bool, keys: usize, key: &K) {
+    if changed.len() > keys / 4 + 64 {
+        *dense = true;
+    } else {
+        changed.push(key.clone());
+    }
+}
+
 impl<K, S> Default for Keys<K, S> {
     fn default() -> Self {
-        Keys { map: FxHashMap::default(), changed: Vec::new(), gone: FxHashSet::default(), tracks: false }
+        Keys { map: FxHashMap::default(), changed: Vec::new(), dense: false, gone: FxHashSet::default(), tracks: false }
     }
 }
 
@@ -77,20 +92,22 @@ impl<K: Key, S> Keys<K, S> {
 
     /// A key's state, to be changed.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut S> {
+        let keys = self.map.len();
         let slot = self.map.get_mut(key)?;
         if self.tracks && !slot.changed {
             slot.changed = true;
-            self.changed.push(key.clone());
+            note(&mut self.changed, &mut self.dense, keys, key);
         }
         Some(&mut slot.state)
     }
 
     /// A key's state, to be changed; `make` makes that of a new key.
     pub fn get_or_insert_with(&mut self, key: K, make: impl FnOnce(&K) -> S) -> &mut S {
+        let keys = self.map.len();
         match self.map.entry(key) {
             Entry::Occupied(slot) => {
                 if self.tracks && !slot.get().changed {
-                    self.changed.push(slot.key().clone());
+                    note(&mut self.changed, &mut self.dense, keys, slot.key());
                 }
                 let slot = slot.into_mut();
                 slot.changed = self.tracks;
@@ -99,7 +116,7 @@ impl<K: Key, S> Keys<K, S> {
             Entry::Vacant(slot) => {
                 let saved = self.tracks && self.gone.remove(slot.key());
                 if self.tracks {
-                    self.changed.push(slot.key().clone());
+                    note(&mut self.changed, &mut self.dense, keys, slot.key());
                 }
                 let state = make(slot.key());
                 &mut slot.insert(Slot { state, saved, changed: self.tracks }).state
@@ -117,6 +134,7 @@ impl<K: Key, S> Keys<K, S> {
 
     /// Goes through all keys, all of which may be changed, and drops those of which `keep` says no.
     pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut S) -> bool) {
+        let keys = self.map.len();
         self.map.retain(|key, slot| {
             let kept = keep(key, &mut slot.state);
             if !kept && slot.saved {
@@ -124,7 +142,7 @@ impl<K: Key, S> Keys<K, S> {
             }
             if kept && self.tracks && !slot.changed {
                 slot.changed = true;
-                self.changed.push(key.clone());
+                note(&mut self.changed, &mut self.dense, keys, key);
             }
             kept
         });
@@ -141,8 +159,59 @@ impl<K: Key, S> Keys<K, S> {
         Some(slot.state)
     }
 
+    /// As [`Keys::save`], of states that are written in several entries: `put` writes what is new of a key's, or everything
+    /// where [`Save::all`] says so. `touch` reads what `put` will: for many keys at once, so that they wait for memory
+    /// together. What was written of keys that are gone is left to the caller.
+    pub fn save_by(&mut self, save: &mut Save, touch: impl Fn(&S) -> i64, mut put: impl FnMut(&K, &mut S, &mut Save)) {
+        self.gone.clear();
+        let all = save.all;
+        self.for_changed(all, touch, |key, slot| put(key, &mut slot.state, save));
+    }
+
+    /// Goes through the slots that have changed since the last time, or all.
+    fn for_changed(&mut self, all: bool, touch: impl Fn(&S) -> i64, mut take: impl FnMut(&K, &mut Slot<S>)) {
+        let changed = std::mem::take(&mut self.changed);
+        let all = all || !self.tracks;
+        let mut take = |key: &K, slot: &mut Slot<S>| {
+            slot.changed = false;
+            take(key, slot);
+        };
+        if all || self.dense {
+            let mut slots = self.map.iter_mut().filter(|(_, slot)| all || slot.changed);
+            let mut some = Vec::with_capacity(AT_ONCE);
+            loop {
+                some.extend(slots.by_ref().take(AT_ONCE));
+                if some.is_empty() {
+                    break;
+                }
+                std::hint::black_box(some.iter().fold(0, |sum, (_, slot)| sum ^ touch(&slot.state)));
+                some.drain(..).for_each(|(key, slot)| take(key, slot));
+            }
+        } else {
+            for some in changed.chunks(AT_ONCE) {
+                let slots = some.iter().filter_map(|key| self.map.get(key));
+                std::hint::black_box(slots.fold(0, |sum, slot| sum ^ touch(&slot.state)));
+                for key in some {
+                    if let Some(slot) = self.map.get_mut(key).filter(|slot| slot.changed) {
+                        take(key, slot);
+                    }
+                }
+            }
+        }
+        (self.tracks, self.dense) = (true, false);
+    }
+
+    /// Adds the state of a key as it was written down by [`Keys::save_by`].
+    pub fn put_back(&mut self, key: K, state: S) {
+        self.tracks = true;
+        self.map.insert(key, Slot { state, saved: false, changed: false });
+    }
+
     /// Drops from `changed` what is gone, once that is most of it.
     fn shrink(&mut self) {
+        if self.dense {
+            return;
+        }
         if self.changed.len() > 2 * self.map.len() + 64 {
             let changed = self.map.iter().filter(|(_, slot)| slot.changed);
             self.changed = changed.map(|(key, _)| key.clone()).collect();
@@ -158,32 +227,40 @@ impl<K: Key, S: Serialize + DeserializeOwned> Keys<K, S> {
 
     /// Takes back an entry that [`Keys::save`] wrote.
     pub fn load(&mut self, entry: Saved<'_>) -> Result<(K, &mut S), StateError> {
-        let (key, state): (K, S) = (postcard::from_bytes(entry.key)?, postcard::from_bytes(entry.value)?);
-        let slot = self.loaded(key.clone(), state);
-        Ok((key, slot))
+        self.load_by(entry, entry.version, |old| old.read())
+    }
+
+    /// The same, where `read` reads the state. One that was not written by `version` will be written down anew.
+    pub fn load_by(
+        &mut self,
+        entry: Saved<'_>,
+        version: u32,
+        read: impl FnOnce(&mut Old<'_>) -> Result<S, StateError>,
+    ) -> Result<(K, &mut S), StateError> {
+        let (key, state): (K, S) = (postcard::from_bytes(entry.key)?, read(&mut Old::of(entry.value))?);
+        self.loaded(key.clone(), state);
+        if entry.version != version {
+            self.get_mut(&key);
+        }
+        let slot = self.map.get_mut(&key).ok_or_else(|| StateError("the key is not equal to itself".to_owned()))?;
+        Ok((key, &mut slot.state))
     }
 
     /// The same of the keys of one window.
     pub(crate) fn save_in(&mut self, window: Option<Millis>, save: &mut Save) {
-        let (changed, gone) = (std::mem::take(&mut self.changed), std::mem::take(&mut self.gone));
-        let save_all = save.all;
-        let mut put = |key: &K, slot: &mut Slot<S>| {
-            (slot.saved, slot.changed) = (true, false);
-            match window {
-                None => save.put(key, key, &slot.state),
-                Some(window) => save.put(key, &(window, key), &slot.state),
-            }
-        };
-        if save_all || !self.tracks {
-            self.tracks = true;
-            self.map.iter_mut().for_each(|(key, slot)| put(key, slot));
-        } else {
-            for key in &changed {
-                if let Some(slot) = self.map.get_mut(key).filter(|slot| slot.changed) {
-                    put(key, slot);
+        let gone = std::mem::take(&mut self.gone);
+        let all = save.all;
+        self.for_changed(
+            all,
+            |_| 0,
+            |key, slot| {
+                slot.saved = true;
+                match window {
+                    None => save.put(key, key, &slot.state),
+                    Some(window) => save.put(key, &(window, key), &slot.state),
                 }
-            }
-        }
+            },
+        );
         for key in &gone {
             match window {
                 None => save.gone(key, key),
@@ -278,7 +355,7 @@ mod tests {
             write(&mut keys, false, &mut written);
             let mut again = Keys::<u8, u32>::new();
             for ((_, key), value) in &written {
-                again.load(Saved { key, value }).unwrap();
+                again.load(Saved { version: 0, key, value }).unwrap();
             }
             prop_assert!(model.iter().eq(again.iter().collect::<BTreeMap<_, _>>()));
         }

@@ -3,6 +3,7 @@
 #![deny(missing_docs)]
 
 mod alignment;
+mod answers;
 mod checkpoint;
 mod clock;
 mod cluster;
@@ -21,6 +22,7 @@ mod job;
 mod kernel;
 mod keys;
 mod maintain;
+mod partition;
 mod plan;
 mod process;
 mod processing;
@@ -29,6 +31,7 @@ pub mod report;
 mod run;
 mod runtime;
 mod save;
+mod shape;
 mod signals;
 mod sink;
 mod source;
@@ -41,6 +44,7 @@ mod timers;
 mod watch;
 mod windowed_keys;
 
+pub use answers::Answers;
 pub use checkpoint::{Checkpointing, Restore};
 pub use clock::{Clock, ManualClock};
 pub use cluster::{Cluster, Secret};
@@ -60,7 +64,7 @@ pub use record::{Data, DeadLetter, Record, Seq};
 pub use report::Report;
 pub use run::{execute, exit, run};
 pub use runtime::{Metrics, count};
-pub use save::{Change, Save, Saved};
+pub use save::{Change, Old, Save, Saved};
 pub use sink::{Console, Memory, Sink, SinkError, Start, Update};
 pub use source::{Batch, ReadStatus, Reader, Source, SourceError, Timing};
 pub use state::State;

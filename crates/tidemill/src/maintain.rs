@@ -5,7 +5,8 @@ use crate::kernel::{Closing, Emit, Kernel, Order, StateError};
 use crate::keys::Keys;
 use crate::plan::type_name;
 use crate::record::{Data, Record};
-use crate::save::{Save, Saved};
+use crate::save::{Old, Save, Saved};
+use crate::shape::shape_of;
 use crate::state::State;
 use crate::stream::Key;
 use crate::time::{Epoch, Millis};
@@ -35,6 +36,15 @@ pub trait Maintain: 'static {
 
     /// The order in which events are needed. With [`Order::Any`], `events` are in no order.
     const ORDER: Order = Order::Arrival;
+
+    /// The version of `State`: to be raised when that type changes, so that checkpoints with the old one can be read.
+    const VERSION: u32 = 0;
+
+    /// Makes a state of what `version`, an earlier one, wrote: `old.read::<OldState>()?`, or field by field. Without it a
+    /// job with such a checkpoint does not begin.
+    fn migrate(&self, version: u32, _old: &mut Old<'_>) -> Result<Self::State, StateError> {
+        Err(StateError(format!("it is of version {version}, and `migrate` is not written for that")))
+    }
 
     /// Takes one key's events of an epoch.
     fn update(&self, key: &Self::Key, state: &mut Self::State, events: &mut Vec<Record<Self::In>>);
@@ -97,6 +107,14 @@ impl<M: Maintain, F: Fn(&M::In) -> M::Key + 'static> Kernel for MaintainKernel<M
         type_name::<M::State>()
     }
 
+    fn version(&self) -> u32 {
+        M::VERSION
+    }
+
+    fn shape(&self) -> String {
+        shape_of(&M::State::default())
+    }
+
     fn order(&self) -> Order {
         M::ORDER
     }
@@ -140,7 +158,11 @@ impl<M: Maintain, F: Fn(&M::In) -> M::Key + 'static> Kernel for MaintainKernel<M
     }
 
     fn load(&mut self, at: Closing, entry: Saved<'_>, emit: &mut Emit<M::In, Rows<M>>) -> Result<(), StateError> {
-        let (key, state) = self.keys.load(entry)?;
+        let maintain = &self.maintain;
+        let (key, state) = self.keys.load_by(entry, M::VERSION, |old| match entry.version == M::VERSION {
+            true => old.read(),
+            false => maintain.migrate(entry.version, old),
+        })?;
         if let Some(expires) = self.maintain.expires(&key, state) {
             self.expiry.set(expires, key.clone());
         }

@@ -32,6 +32,10 @@ pub struct Node {
     pub key: Option<String>,
     /// The type of the state of a key.
     pub state: Option<String>,
+    /// The version of that type.
+    pub version: u32,
+    /// How it is encoded, as far as that can be told.
+    pub shape: String,
     /// The type of the rows it keeps true, if it gives a collection.
     pub rows: Option<String>,
 }
@@ -39,7 +43,7 @@ pub struct Node {
 impl Node {
     pub(crate) fn new(kind: &str, name: Option<&str>, inputs: &[usize]) -> Self {
         let (kind, name, inputs) = (kind.to_owned(), name.map(str::to_owned), inputs.to_vec());
-        Node { kind, name, inputs, key: None, state: None, rows: None }
+        Node { kind, name, inputs, key: None, state: None, version: 0, shape: String::new(), rows: None }
     }
 
     fn title(&self) -> String {

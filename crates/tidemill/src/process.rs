@@ -6,7 +6,8 @@ use crate::kernel::{Closing, Emit, Kernel, Order, StateError};
 use crate::keys::Keys;
 use crate::plan::type_name;
 use crate::record::{Data, DeadLetter, Record, Seq};
-use crate::save::{Save, Saved};
+use crate::save::{Old, Save, Saved};
+use crate::shape::shape_of;
 use crate::state::State;
 use crate::stream::Key;
 use crate::time::Millis;
@@ -66,6 +67,15 @@ pub trait Process: 'static {
     /// Whether a refused event's changes of the state must be undone, which costs a copy of the
     /// state per event. Say `false` where nothing is changed before a refusal.
     const UNDO: bool = true;
+
+    /// The version of `State`: to be raised when that type changes, so that checkpoints with the old one can be read.
+    const VERSION: u32 = 0;
+
+    /// Makes a state of what `version`, an earlier one, wrote: `old.read::<OldState>()?`, or field by field. Without it a
+    /// job with such a checkpoint does not begin.
+    fn migrate(&self, version: u32, _old: &mut Old<'_>) -> Result<Self::State, StateError> {
+        Err(StateError(format!("it is of version {version}, and `migrate` is not written for that")))
+    }
 
     /// The time-to-live of a key's state: once the watermark, or an event of the key, is more than this many ms of event
     /// time past the key's last event, its state is dropped, with whatever timers it has left. `None`, the default, keeps
@@ -271,6 +281,14 @@ impl<P: Process, F: Fn(&P::In) -> P::Key + 'static> Kernel for ProcessKernel<P, 
         type_name::<P::State>()
     }
 
+    fn version(&self) -> u32 {
+        P::VERSION
+    }
+
+    fn shape(&self) -> String {
+        shape_of(&P::State::default())
+    }
+
     fn order(&self) -> Order {
         P::ORDER
     }
@@ -312,7 +330,11 @@ impl<P: Process, F: Fn(&P::In) -> P::Key + 'static> Kernel for ProcessKernel<P, 
     }
 
     fn load(&mut self, _: Closing, entry: Saved<'_>, _: &mut Emit<P::In, Self::Out>) -> Result<(), StateError> {
-        let (key, kept) = self.keys.load(entry)?;
+        let process = &self.process;
+        let (key, kept) = self.keys.load_by(entry, P::VERSION, |old| {
+            let state = if entry.version == P::VERSION { old.read() } else { process.migrate(entry.version, old) };
+            Ok(Kept { state: state?, timers: old.read()?, touched: old.read()? })
+        })?;
         if let Some(&at) = kept.timers.first() {
             self.timers.set(at, key.clone());
         }

@@ -24,6 +24,9 @@ pub struct Report {
     pub epochs: u64,
     /// Whether a signal ended the job before its input did.
     pub interrupted: bool,
+    /// Whether epochs were cut by the clock, as those of a job whose input does not end.
+    #[serde(default)]
+    pub live: bool,
     /// Wall time, in seconds.
     pub wall_s: f64,
     /// CPU time of the whole process since its start, in seconds, of all processes in sum (0 where the system does not tell).
@@ -77,6 +80,7 @@ impl Report {
             records: shared.records.load(Ordering::SeqCst),
             epochs: shared.epochs.load(Ordering::SeqCst),
             interrupted: shared.interrupted.load(Ordering::SeqCst),
+            live: shared.live.load(Ordering::SeqCst),
             wall_s: wall.as_secs_f64(),
             cpu_s: cpu_seconds(),
             peak_kb: peak_kb(),

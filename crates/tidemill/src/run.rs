@@ -22,7 +22,8 @@ use timely::communication::WorkerGuards;
 use timely::worker::Worker;
 
 /// Runs a graph as a whole program: takes the engine's flags from the command line, runs until
-/// the input ends or a signal comes, and turns an error into a message and an exit code.
+/// the input ends or a signal comes, and turns an error into a message and an exit code: 0 if all is done, or a signal has
+/// ended a live job, 130 if it came before the end of input that has one, else [`Error::exit_code`]'s.
 ///
 /// Programs with flags of their own flatten [`Flags`] into theirs and call [`execute`].
 pub fn run<G>(graph: G) -> ExitCode
@@ -30,12 +31,15 @@ where
     G: for<'s> Fn(&Job<'s>) -> Result<()> + Send + Sync + 'static,
 {
     #[derive(clap::Parser)]
+    #[command(about = "A graph on Tidemill", long_about = None)]
     struct Program {
         #[command(flatten)]
         engine: Flags,
     }
     let program = <Program as clap::Parser>::parse();
-    match Config::from_flags(&program.engine).and_then(|config| execute(config, graph)) {
+    let done = Config::from_flags(&program.engine).and_then(|config| execute(config, graph));
+    // A job whose input does not end is always ended by a signal.
+    match done.and_then(|report| if report.live { Ok(report) } else { report.finished() }) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => complain(&error),
     }
@@ -92,7 +96,7 @@ where
     };
     let workers = config.workers * cluster.map_or(1, Cluster::processes);
     let shared = Arc::new(Shared::new(workers, archive));
-    let signals = if config.signals { Some(Signals::to(&shared.stop)?) } else { None };
+    let signals = if config.signals { Some(Signals::to(&shared.stop, &shared.savepoint)?) } else { None };
     if let Some(path) = config.report.as_ref().filter(|_| writes) {
         Report::check(path)?;
     }
@@ -189,7 +193,7 @@ where
             runtime.watch.borrow_mut().observe(&runtime.probe);
             runtime.wake();
         }
-        if shared.stop.load(Ordering::Relaxed) {
+        if shared.stop.load(Ordering::Relaxed) || runtime.worker == 0 && shared.savepoint.load(Ordering::Relaxed) {
             runtime.wake();
         }
         progress.show(&runtime);

@@ -1,7 +1,7 @@
 //! What the operators of one worker share while a job runs, and what all workers share.
 
 use crate::alignment::Alignment;
-use crate::checkpoint::{Archive, Checkpoints, Restored};
+use crate::checkpoint::{Archive, Checkpoints, EpochLog, Restored};
 use crate::config::Config;
 use crate::error::Error;
 use crate::explain_time::{Inside, SourceTime, Views};
@@ -17,6 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use timely::dataflow::ProbeHandle;
 use timely::scheduling::Activator;
 
+/// How the line of a fingerprint starts that says where the job begins.
+pub(crate) const BEGINS: &str = "begins ";
+
 /// What all workers of a process share.
 #[derive(Default)]
 pub(crate) struct Shared {
@@ -26,6 +29,10 @@ pub(crate) struct Shared {
     pub stop: Arc<AtomicBool>,
     /// It came before the input had ended.
     pub interrupted: AtomicBool,
+    /// Whether epochs are cut by the clock.
+    pub live: AtomicBool,
+    /// A savepoint is asked for.
+    pub savepoint: Arc<AtomicBool>,
     pub records: AtomicU64,
     /// Records that other processes have read, as process 0 knows it.
     pub elsewhere: AtomicU64,
@@ -89,6 +96,8 @@ pub(crate) struct Runtime {
     pub plan: RefCell<Plan>,
     /// Where the job keeps checkpoints, if it does.
     pub checkpoints: Option<Rc<Checkpoints>>,
+    /// What came in since the last of them, where there are any.
+    pub log: Option<Rc<EpochLog>>,
     names: RefCell<HashMap<usize, String>>,
     /// The names of what runs user code, by [`Label`].
     labels: RefCell<Vec<String>>,
@@ -132,8 +141,12 @@ pub fn count(cell: &Cell<u64>, n: usize) {
 
 impl Runtime {
     pub fn new(config: Config, worker: usize, peers: usize, shared: Arc<Shared>) -> Rc<Self> {
+        let process = config.running_cluster().map_or(0, |cluster| cluster.process);
+        let checkpoints = shared.archive.clone().map(Checkpoints::new);
+        let log = |checkpoints| Rc::new(EpochLog::new(checkpoints, Arc::clone(&shared), (worker, peers), process));
         Rc::new(Runtime {
-            checkpoints: shared.archive.clone().map(Checkpoints::new),
+            log: checkpoints.clone().map(log),
+            checkpoints,
             config,
             worker,
             peers,
@@ -160,6 +173,12 @@ impl Runtime {
     /// The epoch the job began at, which brings only what was there before: 0, or a checkpoint's.
     pub fn began(&self) -> Epoch {
         self.restored().map_or(0, Restored::epoch)
+    }
+
+    /// Through which epoch those of an earlier run are formed again as they were.
+    pub fn exact_through(&self) -> Epoch {
+        let replayed = !self.live.get() && self.log.as_ref().is_none_or(|log| !log.unseekable.get());
+        if replayed { Epoch::MAX } else { self.log.as_ref().map_or(0, |log| log.past().through) }
     }
 
     /// The wall time of the last epoch of an earlier run.
@@ -227,7 +246,15 @@ impl Runtime {
     pub fn fingerprint(&self) -> String {
         let (live, partitions, records) = (self.live.get(), self.partitions.get(), self.config.epoch_records);
         let kind = if live { "live" } else { "replay" };
-        format!("{kind} of {partitions} partitions, {records} records an epoch\n{}", self.plan.borrow())
+        let begins = self.restored().map_or("anew".to_owned(), |restored| {
+            format!("after checkpoint {} of {}", restored.manifest.id, restored.manifest.lineage)
+        });
+        let through = self.log.as_ref().map_or(0, |log| log.past().through);
+        format!(
+            "{BEGINS}{begins}, with a log through epoch {through}\n{kind} of {partitions} partitions, {records} records an \
+             epoch\n{}",
+            self.plan.borrow()
+        )
     }
 
     /// Schedules whatever waits for an epoch to close or for results to catch up.

@@ -3,6 +3,7 @@
 use crate::hash::{group_of, stable_hash};
 use crate::kernel::StateError;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// Where an operator writes down its state: entries by key group and key, which take the place of entries written before.
 #[derive(Debug, Default)]
@@ -19,10 +20,29 @@ pub struct Save {
 /// One entry as it was written down.
 #[derive(Clone, Copy, Debug)]
 pub struct Saved<'a> {
+    /// The [`Kernel::version`](crate::Kernel::version) of the kernel that wrote it.
+    pub version: u32,
     /// What was given to [`Save::put`] as place, encoded.
     pub key: &'a [u8],
     /// And as value.
     pub value: &'a [u8],
+}
+
+/// What an earlier version of an operator wrote down of a state: its fields, one after the other.
+#[derive(Debug)]
+pub struct Old<'a>(&'a [u8]);
+
+impl<'a> Old<'a> {
+    pub(crate) fn of(bytes: &'a [u8]) -> Self {
+        Old(bytes)
+    }
+
+    /// Reads what comes next: the old type of the state, or its fields in their order.
+    pub fn read<T: DeserializeOwned>(&mut self) -> Result<T, StateError> {
+        let (value, rest) = postcard::take_from_bytes(self.0)?;
+        self.0 = rest;
+        Ok(value)
+    }
 }
 
 /// A change of what is written down.
@@ -40,6 +60,16 @@ impl Save {
     /// Room for everything, or for what has changed.
     pub fn new(all: bool) -> Self {
         Save { all, ..Save::default() }
+    }
+
+    /// Room for what has changed, which is about as much as so many entries of so many bytes in all.
+    pub(crate) fn like((entries, bytes): (usize, usize)) -> Self {
+        Save { entries: Vec::with_capacity(entries), bytes: Vec::with_capacity(bytes), ..Save::default() }
+    }
+
+    /// How many entries are written, and bytes.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.entries.len(), self.bytes.len())
     }
 
     /// Writes an entry of `key`'s group: `value`, to be found by `place`, which is the key itself or contains it.

@@ -1,8 +1,9 @@
 //! SIGINT and SIGTERM: the first one ends a job cleanly, a second one the process, and without a job they do as always.
+//! SIGUSR1 asks a job for a savepoint.
 
 use crate::error::{Error, Result};
 use signal_hook::SigId;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag::{register, register_conditional_default};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,8 +34,8 @@ fn failed(error: std::io::Error) -> Error {
 pub(crate) struct Signals(Vec<SigId>);
 
 impl Signals {
-    /// Has a signal set `stop`.
-    pub fn to(stop: &Arc<AtomicBool>) -> Result<Self> {
+    /// Has a signal set `stop`, or `savepoint`.
+    pub fn to(stop: &Arc<AtomicBool>, savepoint: &Arc<AtomicBool>) -> Result<Self> {
         let deadly = deadly()?;
         let mut signals = Signals(Vec::new());
         JOBS.fetch_add(1, Ordering::SeqCst);
@@ -42,6 +43,7 @@ impl Signals {
             signals.0.push(register(signal, Arc::clone(stop)).map_err(failed)?);
             signals.0.push(register(signal, Arc::clone(&deadly)).map_err(failed)?);
         }
+        signals.0.push(register(SIGUSR1, Arc::clone(savepoint)).map_err(failed)?);
         deadly.store(false, Ordering::SeqCst);
         Ok(signals)
     }

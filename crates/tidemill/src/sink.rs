@@ -64,9 +64,9 @@ pub struct Start {
     pub lineage: String,
     /// The epoch of the checkpoint that was restored, 0 where there was none. What comes is of later epochs.
     pub epoch: Epoch,
-    /// Whether the epochs that an earlier run formed after that one are formed again exactly as they were, so that what was
-    /// committed of them can be skipped.
-    pub exact: bool,
+    /// Through which epoch those that an earlier run formed are formed again exactly as they were, so that what was committed
+    /// of them can be skipped: the greatest number there is where all are.
+    pub exact_through: Epoch,
     /// What [`Sink::save`] gave at that epoch.
     pub saved: Option<Vec<u8>>,
 }

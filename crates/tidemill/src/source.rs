@@ -22,12 +22,19 @@ pub trait Source: 'static {
     /// How many partitions there are, at most 65,000 in all sources of a job.
     fn partitions(&self) -> Result<usize, SourceError>;
 
-    /// Opens `partition` at `offset`: 0 for its beginning, else what [`Reader::offset`] gave.
+    /// Opens `partition` at `offset`: 0 for its beginning, else what [`Reader::offset`] gave. Where that cannot be done
+    /// ([`Source::seekable`]), it is how many records are known already, and what comes next is read.
     fn open(&self, partition: usize, offset: u64) -> Result<Self::Reader, SourceError>;
 
     /// Whether the input ends. A job whose sources all end runs as a replay: epochs are cut by
     /// record count, and results do not depend on speed. Otherwise epochs follow the clock.
     fn bounded(&self) -> bool {
+        true
+    }
+
+    /// Whether `partition` can be opened at an offset. Records of one that cannot go into the epoch log of a job that keeps
+    /// checkpoints, from where they are read again.
+    fn seekable(&self, _partition: usize) -> bool {
         true
     }
 
@@ -53,6 +60,10 @@ pub trait Reader: 'static {
     fn progress(&self) -> u64 {
         0
     }
+
+    /// The first `records` that this reader gave, bad ones included, are in the epoch log: whoever sent them may be told
+    /// that they have arrived. Called where the partition is not [`Source::seekable`] and the job keeps checkpoints.
+    fn safe(&mut self, _records: u64) {}
 }
 
 /// What a read found.

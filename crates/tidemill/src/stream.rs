@@ -443,7 +443,9 @@ where
             )));
         }
         let mut node = Node::new(&kernel.kind(), Some(name), &[self.stream.node]);
-        (node.key, node.state) = (Some(type_name::<K>()), Some(kernel.state()));
+        (node.key, node.state, node.version) = (Some(type_name::<K>()), Some(kernel.state()), kernel.version());
+        node.shape = kernel.shape();
+        self.stream.job.check_operator(&node)?;
         let node = self.stream.job.note(node);
         let peers = self.stream.job.runtime().peers;
         let (key, route) = (self.key.clone(), self.key);

@@ -11,7 +11,8 @@ use crate::runtime::Runtime;
 use crate::time::{Epoch, Millis};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
@@ -31,6 +32,10 @@ pub(crate) struct Tick {
     pub wall: Millis,
     /// The number of the checkpoint at the epoch's end, if there is one.
     pub checkpoint: Option<u64>,
+    /// Which history this is, and which run of it, where there are checkpoints.
+    pub lineage: u64,
+    /// See `lineage`.
+    pub run: u64,
 }
 
 /// The stream of ticks, one an epoch on every worker.
@@ -53,6 +58,8 @@ pub(crate) fn ticker<'s>(scope: Scope<'s, Epoch>, runtime: &Rc<Runtime>) -> Stre
         let mut latest = runtime.latest_tick();
         let mut pace = Pace::new(&runtime);
         let mut schedule = Schedule::new(&runtime);
+        let archive = runtime.checkpoints.as_ref().map(|checkpoints| Arc::clone(&checkpoints.archive));
+        let (lineage, run) = archive.as_ref().map_or((0, 0), |archive| (archive.lineage, archive.run));
         move |_| {
             let Some(held) = cap.as_mut() else { return };
             loop {
@@ -67,7 +74,8 @@ pub(crate) fn ticker<'s>(scope: Scope<'s, Epoch>, runtime: &Rc<Runtime>) -> Stre
                 if !runtime.alignment.borrow().ready(next) || runtime.probe.less_than(&next.saturating_sub(SLACK)) {
                     return; // woken when either changes
                 }
-                let wall = match pace.due(&runtime) {
+                let again = archive.as_ref().and_then(|archive| archive.past.wall(next));
+                let wall = match again.map_or_else(|| pace.due(&runtime), Ok) {
                     Ok(wall) => wall,
                     Err(wait) => {
                         activator.activate_after(runtime.config.clock.patience(wait));
@@ -76,13 +84,15 @@ pub(crate) fn ticker<'s>(scope: Scope<'s, Epoch>, runtime: &Rc<Runtime>) -> Stre
                 };
                 held.downgrade(&next);
                 latest = latest.max(wall);
-                let checkpoint = schedule.at(latest, finished || stop);
-                output.activate().session(held).give(Tick { wall: latest, checkpoint });
+                let last = finished || stop;
+                let asked = &runtime.shared.savepoint;
+                let checkpoint = if again.is_some() && !last { None } else { schedule.at(latest, last, asked) };
+                output.activate().session(held).give(Tick { wall: latest, checkpoint, lineage, run });
                 runtime.watch.borrow_mut().began(next);
                 runtime.shared.epochs.store(next, Ordering::Relaxed);
                 next += 1;
                 held.downgrade(&next);
-                if runtime.live.get() {
+                if runtime.live.get() && again.is_none() {
                     activator.activate_after(runtime.config.clock.patience(pace.interval));
                     return;
                 }
@@ -149,13 +159,16 @@ impl Schedule {
         self.checkpoints.is_some() && !self.ended
     }
 
-    /// The number of the checkpoint at the end of an epoch that begins at `wall`, and is the last or not.
-    fn at(&mut self, wall: Millis, last: bool) -> Option<u64> {
+    /// The number of the checkpoint at the end of an epoch that begins at `wall`, and is the last or not; and `asked` for a
+    /// savepoint or not.
+    fn at(&mut self, wall: Millis, last: bool, asked: &AtomicBool) -> Option<u64> {
         let checkpoints = self.checkpoints.as_ref()?;
         let since = wall - *self.last.get_or_insert(wall);
-        if checkpoints.under_way.get() || !last && since < checkpoints.archive.settings.interval_ms {
+        let due = last || since >= checkpoints.archive.settings.interval_ms || asked.load(Ordering::Relaxed);
+        if checkpoints.under_way.get() || !due {
             return None;
         }
+        checkpoints.savepoint.set(asked.swap(false, Ordering::Relaxed));
         checkpoints.under_way.set(true);
         (self.last, self.ended, self.next) = (Some(wall), last, self.next + 1);
         Some(self.next - 1)

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tidemill::{
-    Batch, Checkpointing, Config, Context, Data, Epoch, Error, Maintain, Millis, Process, ReadStatus, Reader, Record,
-    Reject, Restore, Sink, SinkError, Source, SourceError, Start, Timing, Update, execute,
+    Batch, Checkpointing, Config, Context, Data, Epoch, Error, Maintain, Millis, Old, Process, ReadStatus, Reader,
+    Record, Reject, Restore, Sink, SinkError, Source, SourceError, Start, StateError, Timing, Update, execute,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -99,6 +99,7 @@ impl Process for Sessions {
 }
 
 /// What each user has spent.
+#[derive(Clone, Copy)]
 struct Spent;
 
 impl Maintain for Spent {
@@ -139,7 +140,10 @@ impl<T: Clone + 'static> Sink for Book<T> {
     fn open(&mut self, start: &Start) -> Result<(), SinkError> {
         let mut lines = self.lines.lock().unwrap();
         let kept: usize = start.saved.as_ref().map_or(0, |saved| serde_json::from_slice(saved).unwrap());
-        assert!(start.exact && lines.len() >= kept, "nothing is lost that a checkpoint counts on");
+        assert!(
+            start.exact_through == Epoch::MAX && lines.len() >= kept,
+            "nothing is lost that a checkpoint counts on"
+        );
         lines.truncate(kept);
         Ok(())
     }
@@ -267,4 +271,98 @@ fn a_finished_job_begun_again_does_nothing_and_its_checkpoint_must_be_there() {
     let text = books.text();
     run(&sales, 2, 0, &books, Some(latest)).unwrap();
     assert_eq!(books.text(), text);
+}
+
+/// What each user has spent, and how often: what [`Spent`] has become.
+#[derive(Clone, Copy)]
+struct Habits;
+
+impl Maintain for Habits {
+    type Key = u8;
+    type In = Sale;
+    type State = (i64, u32);
+    type Row = (u8, i64, u32);
+
+    const VERSION: u32 = 1;
+
+    fn migrate(&self, version: u32, old: &mut Old<'_>) -> Result<(i64, u32), StateError> {
+        assert_eq!(version, 0);
+        Ok((old.read()?, 0))
+    }
+
+    fn update(&self, _: &u8, (spent, times): &mut (i64, u32), sales: &mut Vec<Record<Sale>>) {
+        *times += sales.len() as u32;
+        *spent += sales.drain(..).map(|sale| sale.value.cents).sum::<i64>();
+    }
+
+    fn rows(&self, user: &u8, (spent, times): &(i64, u32), rows: &mut Vec<Self::Row>) {
+        rows.push((*user, *spent, *times));
+    }
+}
+
+/// Runs `maintain` over sales, up to a fuse, and gives the rows it has written.
+fn run_one<M: Maintain<Key = u8, In = Sale> + Copy + Send + Sync>(
+    maintain: M,
+    sales: &[Sale],
+    (workers, fuse): (usize, usize),
+    folder: &tempfile::TempDir,
+) -> (Result<(), Error>, Vec<Update<M::Row>>)
+where
+    M::Row: Send + std::hash::Hash,
+{
+    let (partitions, fuse) = (Arc::new(vec![sales.to_vec()]), Arc::new(AtomicUsize::new(fuse)));
+    let rows = tidemill::Memory::new();
+    let to_rows = rows.clone();
+    let config = Config { epoch_records: 5, checkpoints: Some(every_epoch(folder)), ..Config::workers(workers) };
+    let done = execute(config, move |job| {
+        let source = Sales { partitions: Arc::clone(&partitions), fuse: Arc::clone(&fuse) };
+        let sales = job.source("sales", source, Timing::by(|sale: &Sale| sale.at))?;
+        sales.key_by(|sale| sale.user).maintain("spent", maintain)?.sink("rows", to_rows.clone())
+    });
+    (done.map(|_| ()), rows.take().into_iter().map(|(_, update)| update).collect())
+}
+
+#[test]
+fn state_of_an_earlier_version_is_migrated_once() {
+    let sales: Vec<_> = (0..6_000).map(|n| Sale { at: n, user: (n % 3) as u8, cents: 10 }).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = || {
+        let files = std::fs::read_dir(folder.path()).unwrap().flatten();
+        files.filter_map(|file| file.file_name().into_string().ok()).filter(|name| name.starts_with("manifest-")).max()
+    };
+    // Cut down until there is a checkpoint, which depends on the disk.
+    let until_another = |run: &dyn Fn() -> Result<(), Error>| {
+        let before = checkpoints();
+        (0..1_000).any(|_| run().is_err() && checkpoints() > before)
+    };
+    assert!(until_another(&|| run_one(Spent, &sales, (2, 3_000), &folder).0));
+    // Nobody has said what becomes of the old state.
+    let refused = run_one(Unsaid, &sales, (1, 0), &folder).0.unwrap_err();
+    assert!(refused.to_string().contains("`migrate` is not written"), "{refused}");
+    // Over two runs, since what was migrated must be written down as it is now.
+    assert!(until_another(&|| run_one(Habits, &sales, (1, 1_000), &folder).0));
+    let (done, rows) = run_one(Habits, &sales, (3, usize::MAX), &folder);
+    done.unwrap();
+    let last = rows.iter().filter(|update| update.diff > 0).map(|update| update.row).max_by_key(|row| row.1).unwrap();
+    assert!(last.1 == 20_000 && last.2 > 0 && last.2 < 2_000, "{last:?}");
+    // And there is no way back.
+    let refused = run_one(Spent, &sales, (1, 0), &folder).0.unwrap_err().to_string();
+    assert!(refused.contains("raise its version"), "{refused}");
+}
+
+/// Like [`Habits`], but does not say what becomes of the old state.
+#[derive(Clone, Copy)]
+struct Unsaid;
+
+impl Maintain for Unsaid {
+    type Key = u8;
+    type In = Sale;
+    type State = (i64, u32);
+    type Row = u8;
+
+    const VERSION: u32 = 1;
+
+    fn update(&self, _: &u8, _: &mut (i64, u32), _: &mut Vec<Record<Sale>>) {}
+
+    fn rows(&self, _: &u8, _: &(i64, u32), _: &mut Vec<u8>) {}
 }

@@ -46,6 +46,11 @@ const REASONS: usize = 3;
 const LEAST: f64 = 0.005;
 
 impl Alert {
+    /// An alert that has all there is: what a table of alerts is made for.
+    pub fn example() -> Self {
+        Alert { day: 0, rank: 1, customer: 0, score: 0.5, time: START, terminal: 0, cents: 100, reasons: Vec::new() }
+    }
+
     /// The alert of a card, with the movements that its explainer gave.
     pub fn new(card: &Card, movements: &[Score]) -> Self {
         let payment = &card.payment;

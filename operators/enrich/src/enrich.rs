@@ -3,7 +3,7 @@
 use crate::callers::{Answer, Callers};
 use crate::calls::{Calls, Failure, Otherwise};
 use crate::pending::{Event, Pending};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tidemill::timely::container::CapacityContainerBuilder;
@@ -12,14 +12,15 @@ use tidemill::timely::dataflow::operators::Capability;
 use tidemill::timely::dataflow::operators::generic::OutputBuilder;
 use tidemill::timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use tidemill::timely::scheduling::Activator;
-use tidemill::{Data, DeadLetter, Epoch, Error, Metrics, Record, Result, Stream, count};
+use tidemill::{Answers, Data, DeadLetter, Epoch, Error, Metrics, Record, Result, Stream, count};
 
 /// Streams about whose events a service can be asked.
 pub trait Enrich<'s, T: Data>: Sized {
     /// Makes `calls` about each event, on the worker where it is; the answer goes on at the event's own time. An event
     /// whose call fails for good goes to the dead letters, unless the calls say otherwise.
     ///
-    /// State: none. What is under way is called again after a restart.
+    /// State: none. What is under way is called again after a restart; what was answered since the last checkpoint is in the
+    /// epoch log of a job that keeps checkpoints, and not asked again.
     ///
     /// A call that panics stops the job, and so do calls that do not return, where each thread has sixteen of them.
     ///
@@ -37,11 +38,19 @@ struct Open<U> {
     left: usize,
     answers: Vec<Record<U>>,
     dead: Vec<Record<DeadLetter>>,
+    /// What is to be kept of the answers, by what they are about.
+    kept: Vec<(u64, Kept<U>)>,
 }
+
+/// What an event got in the end: an answer, or the reason why not.
+type Kept<U> = Result<U, String>;
 
 /// Where answers go.
 struct Desk<T, U> {
     name: String,
+    log: Answers<Kept<U>>,
+    /// Epochs that are done, and wait for their answers to be safe.
+    unsafe_yet: VecDeque<(u64, [Capability<Epoch>; 2])>,
     otherwise: Option<Box<Otherwise<T, U>>>,
     metrics: Rc<Metrics>,
     open: BTreeMap<Epoch, Open<U>>,
@@ -50,16 +59,26 @@ struct Desk<T, U> {
 impl<T: Data, U: Data> Desk<T, U> {
     /// What an event gets in the end.
     fn answer(&mut self, Event { epoch, record, tries, .. }: Event<T>, answer: Result<U, Failure>) {
-        let Some(open) = self.open.get_mut(&epoch) else { return };
-        open.left -= 1;
         let instead =
             |failure: Failure| self.otherwise.as_ref().and_then(|f| f(&record.value, &failure)).ok_or(failure);
-        match answer.or_else(instead) {
+        let answer = answer.or_else(instead).map_err(|failure| match tries {
+            ..=1 => failure.to_string(),
+            _ => format!("{failure}, after {tries} tries"),
+        });
+        if self.log.on()
+            && let Some(open) = self.open.get_mut(&epoch)
+        {
+            open.kept.push((Answers::<Kept<U>>::name_of(&record.value), answer.clone()));
+        }
+        self.settle(epoch, record, answer);
+    }
+
+    fn settle(&mut self, epoch: Epoch, record: Record<T>, answer: Kept<U>) {
+        let Some(open) = self.open.get_mut(&epoch) else { return };
+        open.left -= 1;
+        match answer {
             Ok(value) => open.answers.push(record.with(value)),
-            Err(failure) => {
-                let reason = if tries > 1 { format!("{failure}, after {tries} tries") } else { failure.to_string() };
-                open.dead.push(record.with(DeadLetter::of(&self.name, &record.value, reason)));
-            }
+            Err(reason) => open.dead.push(record.with(DeadLetter::of(&self.name, &record.value, reason))),
         }
     }
 
@@ -72,6 +91,7 @@ impl<T: Data, U: Data> Desk<T, U> {
         dead: &mut Out<Record<DeadLetter>>,
     ) {
         let mut held = false;
+        let (log, unsafe_yet) = (&mut self.log, &mut self.unsafe_yet);
         self.open.retain(|epoch, open| {
             let done = closed(epoch) && open.left == 0;
             held |= ordered && !done;
@@ -82,8 +102,13 @@ impl<T: Data, U: Data> Desk<T, U> {
                 give(answers, &open.caps[0], &mut open.answers);
                 give(dead, &open.caps[1], &mut open.dead);
             }
+            if !held && done && !open.kept.is_empty() {
+                unsafe_yet.push_back((log.keep(*epoch, &open.kept), open.caps.clone()));
+            }
             held || !done
         });
+        let safe = log.safe();
+        while unsafe_yet.pop_front_if(|(kept, _)| *kept <= safe).is_some() {}
         self.metrics.holds(self.open.keys().next().filter(|epoch| closed(epoch)).copied());
     }
 }
@@ -123,20 +148,24 @@ impl<'s, T: Data> Enrich<'s, T> for Stream<'s, T> {
             reason: format!("no client can be had: {reason}; nothing was read: see to the service and start again"),
         })?;
 
+        let mut log = job.answers(name)?;
         let mut builder = OperatorBuilder::new(name.to_owned(), job.scope());
         let info = builder.operator_info();
         callers.wake_by(job.scope().worker().sync_activator_for(info.address.to_vec()));
+        log.wake_by(job.scope().worker().sync_activator_for(info.address.to_vec()));
         let mut alarm = Alarm { activator: job.scope().activator_for(info.address), set: None };
         let (clock, stopper, metrics) = (job.clock(), job.stopper(name), job.metrics(name));
         let mut input = builder.new_input(self.inner(), Pipeline);
         let (out, answered) = builder.new_output();
         let (dead, deads) = builder.new_output();
         let (mut out, mut dead): (Out<Record<U>>, Out<Record<DeadLetter>>) = (Out::from(out), Out::from(dead));
-        let mut desk = Desk { name: name.to_owned(), otherwise, metrics, open: BTreeMap::new() };
+        let mut desk =
+            Desk { name: name.to_owned(), log, unsafe_yet: VecDeque::new(), otherwise, metrics, open: BTreeMap::new() };
         let mut pending = Pending::new(timeout, (retries, backoff));
 
         builder.build(move |capabilities| {
             drop(capabilities);
+            let mut known = Vec::new();
             move |frontiers| {
                 input.for_each_stamp(|cap, batches| {
                     let Some(&epoch) = cap.least() else { return };
@@ -145,13 +174,20 @@ impl<'s, T: Data> Enrich<'s, T> for Stream<'s, T> {
                         left: 0,
                         answers: Vec::new(),
                         dead: Vec::new(),
+                        kept: Vec::new(),
                     });
                     for record in batches.flat_map(|batch| batch.drain(..)) {
                         open.left += 1;
                         count(&desk.metrics.taken, 1);
-                        pending.add(epoch, record);
+                        match desk.log.known(epoch, &record.value) {
+                            Some(answer) => known.push((epoch, record, answer)),
+                            None => pending.add(epoch, record),
+                        }
                     }
                 });
+                for (epoch, record, answer) in known.drain(..) {
+                    desk.settle(epoch, record, answer);
+                }
                 let now = clock.steady();
                 for Answer { call, outcome } in callers.answers() {
                     match outcome {

@@ -3,16 +3,14 @@
 use std::marker::PhantomData;
 
 use tidemill::{
-    Closing, Data, DeadLetter, Emit, Kernel, Key, Keys, Millis, Order, Record, Save, Saved, StateError, Timers,
-    type_name,
+    Closing, Data, DeadLetter, Emit, Kernel, Key, Millis, Order, Record, Save, Saved, StateError, Timers, type_name,
 };
 
+use crate::pieces::{Past, Pasts};
 use crate::{Aggregate, Answer, History, Refused, Role, Ties, Windows};
 
 /// How often keys are looked at, in event time: what has become unreachable goes within a minute of it.
 const MINUTE: Millis = 60_000;
-
-type Past<const N: usize, const W: usize, X> = History<N, W, (), X>;
 
 type Answered<T, const N: usize, const W: usize, X> = Record<(T, Answer<N, W, <X as Aggregate<N>>::Reading>)>;
 
@@ -25,13 +23,13 @@ pub(crate) struct FinalsKernel<K, T, G, F, const N: usize, const W: usize, X: Ag
     key: G,
     windows: Windows<W>,
     role: F,
-    keys: Keys<K, Past<N, W, X>>,
+    pasts: Pasts<K, N, W, X>,
     /// Each key, once: when to look whether its past has become unreachable.
     expiry: Timers<K>,
     events: PhantomData<fn(T)>,
 }
 
-impl<K, T, G, F, const N: usize, const W: usize, X: Aggregate<N>> FinalsKernel<K, T, G, F, N, W, X> {
+impl<K: Key, T, G, F, const N: usize, const W: usize, X: Aggregate<N>> FinalsKernel<K, T, G, F, N, W, X> {
     pub fn new(name: &str, key: G, windows: Windows<W>, role: F) -> Self {
         FinalsKernel {
             name: name.to_owned(),
@@ -39,7 +37,7 @@ impl<K, T, G, F, const N: usize, const W: usize, X: Aggregate<N>> FinalsKernel<K
             // Events are in order here: no fact need wait for a late question.
             windows: windows.lateness(0),
             role,
-            keys: Keys::new(),
+            pasts: Pasts::new(),
             expiry: Timers::bucketed(MINUTE),
             events: PhantomData,
         }
@@ -58,7 +56,7 @@ where
     #[inline]
     fn past(&mut self, event: &T, time: Millis) -> &mut Past<N, W, X> {
         let key = (self.key)(event);
-        self.keys.get_or_insert_with(key, |key| {
+        self.pasts.keys.get_or_insert_with(key, |key| {
             let stays = self.windows.keep();
             self.expiry.set(time.saturating_add_unsigned(stays), key.clone());
             Past::default()
@@ -69,7 +67,7 @@ where
     /// alone waits for memory several times in turn; read for many at once, they wait together.
     fn look_ahead(&self, records: &[Record<T>]) {
         let keys = records.iter().take(AHEAD).map(|record| (self.key)(&record.value));
-        let touched = keys.filter_map(|key| self.keys.get(&key)).fold(0, |all, past| all ^ past.touch());
+        let touched = keys.filter_map(|key| self.pasts.keys.get(&key)).fold(0, |all, past| all ^ past.history.touch());
         std::hint::black_box(touched);
     }
 
@@ -77,11 +75,11 @@ where
         &mut self,
         record: Record<T>,
         emit: &mut Emit<T, Answered<T, N, W, X>>,
-        act: impl FnOnce(&mut Past<N, W, X>, Role<N>) -> Result<Option<Answer<N, W, X::Reading>>, Refused>,
+        act: impl FnOnce(&mut History<N, W, (), X>, Role<N>) -> Result<Option<Answer<N, W, X::Reading>>, Refused>,
     ) {
         let role = (self.role)(&record.value);
         let Record { time, seq, value } = record;
-        match act(self.past(&value, time), role) {
+        match act(&mut self.past(&value, time).history, role) {
             Ok(Some(answer)) => emit.out.push(Record { time, seq, value: (value, answer) }),
             Ok(None) => {}
             Err(refused) => {
@@ -109,7 +107,7 @@ where
     }
 
     fn state(&self) -> String {
-        type_name::<Past<N, W, X>>()
+        type_name::<History<N, W, (), X>>()
     }
 
     fn order(&self) -> Order {
@@ -144,7 +142,7 @@ where
             same.extend(records.by_ref().take(others));
             same.retain(|record| {
                 let (Role::Both(values) | Role::Fact(values)) = (self.role)(&record.value) else { return true };
-                match self.past(&record.value, time).insert(&windows, (time, ()), values) {
+                match self.past(&record.value, time).history.insert(&windows, (time, ()), values) {
                     Ok(()) => true,
                     Err(refused) => {
                         let letter = DeadLetter::of(&self.name, &record.value, refused.to_string());
@@ -167,20 +165,27 @@ where
             return;
         }
         for key in self.expiry.due(at.after) {
-            match self.keys.get(&key).and_then(|past| past.expires(&self.windows)) {
+            match self.pasts.keys.get(&key).and_then(|past| past.history.expires(&self.windows)) {
                 Some(expires) if expires > at.after => self.expiry.set(expires, key),
-                _ => _ = self.keys.remove(&key),
+                _ => self.pasts.remove(&key),
             }
         }
     }
 
     fn save(&mut self, save: &mut Save) {
-        self.keys.save(save);
+        self.pasts.save(save);
     }
 
-    fn load(&mut self, at: Closing, entry: Saved<'_>, _: &mut Emit<T, Self::Out>) -> Result<(), StateError> {
-        let (key, past) = self.keys.load(entry)?;
-        self.expiry.set(past.expires(&self.windows).unwrap_or(at.after), key);
+    fn load(&mut self, _: Closing, entry: Saved<'_>, _: &mut Emit<T, Self::Out>) -> Result<(), StateError> {
+        self.pasts.load(entry)
+    }
+
+    fn loaded(&mut self, at: Closing, _: &mut Emit<T, Self::Out>) -> Result<(), StateError> {
+        for key in self.pasts.loaded(&self.windows)? {
+            let past = self.pasts.keys.get(&key);
+            let expires = past.and_then(|past| past.history.expires(&self.windows));
+            self.expiry.set(expires.unwrap_or(at.after), key);
+        }
         Ok(())
     }
 }

@@ -193,6 +193,39 @@ where
         self.clock.0
     }
 
+    /// The time of the newest fact, if there is one.
+    pub(crate) fn newest(&self) -> i64 {
+        self.facts.back().map_or(0, |fact| fact.at.0)
+    }
+
+    /// The numbers of the facts that are kept, modulo 2^32.
+    pub(crate) fn numbers(&self) -> std::ops::Range<u32> {
+        self.dropped..self.dropped.wrapping_add(self.facts.len() as u32)
+    }
+
+    /// Of those, the facts of these numbers.
+    pub(crate) fn facts_of(&self, numbers: std::ops::Range<u32>) -> impl ExactSizeIterator<Item = &Fact<N, T>> + Clone {
+        let place = |number: u32| number.wrapping_sub(self.dropped) as usize;
+        self.facts.range(place(numbers.start)..place(numbers.end))
+    }
+
+    /// A history as it was written down at `time`, with its facts from number `first` on.
+    pub(crate) fn restored(
+        windows: &Windows<W>,
+        time: i64,
+        first: u32,
+        facts: VecDeque<Fact<N, T>>,
+    ) -> Result<Self, &'static str>
+    where
+        T: Default,
+    {
+        let mut history: Self = Saved { clock: (time, T::default()), facts }.try_into()?;
+        history.dropped = first;
+        history.ranges = from_fn(|_| Range::at(first));
+        history.advance(windows, history.clock);
+        Ok(history)
+    }
+
     #[inline]
     fn read(&self) -> Answer<N, W, X::Reading> {
         self.ranges.each_ref().map(|range| Summary {

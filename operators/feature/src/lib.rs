@@ -94,6 +94,7 @@ mod at_once;
 mod corrected;
 mod finals;
 mod history;
+mod pieces;
 mod range;
 mod sliding;
 mod summary;

@@ -174,16 +174,6 @@ impl Blocks {
         self.feed.progress(self.offset())
     }
 
-    /// Fails where [`skip_to`](Self::skip_to) cannot be used.
-    pub(crate) fn check_resumable(&self) -> Result<(), SourceError> {
-        match self.feed.is_live() {
-            true => Err(SourceError::new(
-                "standard input cannot be read again from where a job stopped: give a file, or start afresh",
-            )),
-            false => Ok(()),
-        }
-    }
-
     /// Goes forward to `offset`.
     pub(crate) fn skip_to(&mut self, offset: u64) -> Result<(), SourceError> {
         if self.feed.len().is_some_and(|len| len < offset) {

@@ -84,6 +84,10 @@ impl<T: Data> Source for Csv<T> {
         self.input.bounded()
     }
 
+    fn seekable(&self, partition: usize) -> bool {
+        self.input.seekable(partition)
+    }
+
     fn size(&self) -> Option<u64> {
         self.input.size()
     }

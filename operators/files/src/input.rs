@@ -106,6 +106,11 @@ impl Input {
         !self.files.paths.iter().any(|path| is_stdin(path))
     }
 
+    /// Whether it is not standard input.
+    pub(crate) fn seekable(&self, partition: usize) -> bool {
+        self.origins().is_ok_and(|origins| origins.get(partition) != Some(&Origin::Stdin))
+    }
+
     /// Bytes on disk, where all are known.
     pub(crate) fn size(&self) -> Option<u64> {
         let size = |origin: &Origin| match origin {

@@ -44,6 +44,10 @@ impl<T: Data> Source for JsonLines<T> {
         self.input.bounded()
     }
 
+    fn seekable(&self, partition: usize) -> bool {
+        self.input.seekable(partition)
+    }
+
     fn size(&self) -> Option<u64> {
         self.input.size()
     }

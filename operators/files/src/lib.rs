@@ -15,7 +15,10 @@
 //!   a compressed one is read again up to the offset. The line number of a sought file is
 //!   counted when the first bad line needs it, by one pass over what lies before.
 //! - **Standard input** is live: a thread reads ahead by a bounded amount, and what is not there
-//!   yet is [`ReadStatus::Waiting`](tidemill::ReadStatus). It cannot be resumed.
+//!   yet is [`ReadStatus::Waiting`](tidemill::ReadStatus). It cannot be read
+//!   again: a job that keeps checkpoints puts its records into the epoch log, and after a restart goes on with what comes
+//!   next (where the format has a header, that begins with one). What the thread had read ahead when a process was killed
+//!   is lost.
 //!
 //! # Which one
 //!

@@ -92,6 +92,10 @@ impl<P: ParseLine> Source for Lines<P> {
         self.input.bounded()
     }
 
+    fn seekable(&self, partition: usize) -> bool {
+        self.input.seekable(partition)
+    }
+
     fn size(&self) -> Option<u64> {
         self.input.size()
     }

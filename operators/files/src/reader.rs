@@ -48,8 +48,8 @@ pub struct Records<F> {
 impl<F: Format> Records<F> {
     pub(crate) fn open(input: &Input, partition: usize, offset: u64, format: F) -> Result<Self, SourceError> {
         let mut records = Records { blocks: input.open(partition)?, format, complete: false };
-        if offset > 0 {
-            records.blocks.check_resumable()?;
+        // Standard input goes on where it is.
+        if offset > 0 && input.seekable(partition) {
             records.read_beginning()?;
             records.blocks.skip_to(offset)?;
         }

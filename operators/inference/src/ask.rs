@@ -13,7 +13,7 @@ use tidemill::timely::dataflow::channels::pact::Pipeline;
 use tidemill::timely::dataflow::operators::Capability;
 use tidemill::timely::dataflow::operators::generic::OutputBuilder;
 use tidemill::timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use tidemill::{Data, DeadLetter, Epoch, Record, Result, Stream, count};
+use tidemill::{Answers, Data, DeadLetter, Epoch, Record, Result, Stream, count};
 
 /// Why a record has no score.
 #[derive(Clone, Debug, Serialize, Deserialize, thiserror::Error)]
@@ -25,12 +25,17 @@ pub(crate) enum Unscored {
 }
 
 /// An epoch's records, and the capabilities for what becomes of them and for dead letters.
-struct Open<T> {
+struct Open<T, S> {
     caps: [Capability<Epoch>; 2],
     records: Vec<Record<T>>,
+    /// Of those that are scored, in their order, the scores that are known; nothing where none can be.
+    known: Vec<Option<Scored<S>>>,
     /// About how many of them the model is asked.
     about: usize,
 }
+
+/// A score, or why an answer is none.
+type Scored<S> = std::result::Result<S, NotAScore>;
 
 /// Asks the model of `pool` about the `features` of the records of `stream` that it `asks` about, on the worker where they
 /// are, and gives all of them on in the same epoch, at the same time and place: as what `outcome` makes of them, or as
@@ -45,10 +50,12 @@ pub(crate) fn ask<'s, T: Data, U: Clone + 'static, M: Model>(
 ) -> Result<Stream<'s, U>> {
     let job = stream.job().clone();
     let threads = pool.start(&job, name)?;
+    let mut log: Answers<Scored<ScoreOf<M>>> = job.answers(name)?;
 
     let mut builder = OperatorBuilder::new(name.to_owned(), job.scope());
     let info = builder.operator_info();
     let mut lane = Lane::new(pool, threads, waker(&job, &info.address), job.stopper(name));
+    log.wake_by(waker(&job, &info.address));
     let mut input = builder.new_input(stream.inner(), Pipeline);
     let (out, given) = builder.new_output();
     let (dead_out, dead) = builder.new_output();
@@ -58,15 +65,17 @@ pub(crate) fn ask<'s, T: Data, U: Clone + 'static, M: Model>(
 
     builder.build(move |capabilities| {
         drop(capabilities);
-        let mut open: BTreeMap<Epoch, Open<T>> = BTreeMap::new();
-        let mut asked: VecDeque<Open<T>> = VecDeque::new();
-        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        let mut open: BTreeMap<Epoch, Open<T, ScoreOf<M>>> = BTreeMap::new();
+        let mut asked: VecDeque<Open<T, ScoreOf<M>>> = VecDeque::new();
+        let mut unsafe_yet: VecDeque<(u64, [Capability<Epoch>; 2])> = VecDeque::new();
+        let (mut good, mut bad, mut new) = (Vec::new(), Vec::new(), Vec::new());
         move |frontiers| {
             input.for_each_stamp(|cap, batches| {
                 let Some(&epoch) = cap.least() else { return };
                 let slot = open.entry(epoch).or_insert_with(|| Open {
                     caps: [cap.delayed(&epoch, 0), cap.delayed(&epoch, 1)],
                     records: Vec::new(),
+                    known: Vec::new(),
                     about: 0,
                 });
                 for batch in batches {
@@ -80,31 +89,56 @@ pub(crate) fn ask<'s, T: Data, U: Clone + 'static, M: Model>(
                 let mut epoch = entry.remove();
                 epoch.records.sort_by_key(|record| (record.time, record.seq));
                 count(&metrics.taken, epoch.records.len());
-                let about = || epoch.records.iter().map(|record| &record.value).filter(|value| asks(value));
-                let count = about().count();
-                lane.push(count, about().map(&features));
-                epoch.about = count;
+                let number = *epoch.caps[0].time();
+                let scored = || epoch.records.iter().map(|record| &record.value).filter(|value| asks(value));
+                if log.on() {
+                    epoch.known = scored().map(|value| log.known(number, value)).collect();
+                    epoch.about = epoch.known.iter().filter(|known| known.is_none()).count();
+                    let unknown = scored().zip(&epoch.known).filter(|(_, known)| known.is_none());
+                    lane.push(epoch.about, unknown.map(|(value, _)| features(value)));
+                } else {
+                    epoch.about = scored().count();
+                    lane.push(epoch.about, scored().map(&features));
+                }
                 asked.push_back(epoch);
             }
             lane.turn();
             while let Some(epoch) = asked.front_mut() {
                 let Some(mut answers) = lane.take(epoch.about) else { break };
+                let mut known = epoch.known.drain(..);
                 for Record { time, seq, value } in epoch.records.drain(..) {
-                    let answer = if asks(&value) { answers.next() } else { None };
-                    let score = answer.ok_or(Unscored::NotAsked);
-                    let score = score.and_then(|answer| answer.quantise().map_err(Unscored::Wrong));
+                    let score = match asks(&value).then(|| known.next().flatten()) {
+                        None => Err(Unscored::NotAsked),
+                        Some(Some(known)) => known.map_err(Unscored::Wrong),
+                        Some(None) => match answers.next().map(Answer::quantise) {
+                            None => Err(Unscored::NotAsked),
+                            Some(score) => {
+                                if log.on() {
+                                    new.push((Answers::<Scored<ScoreOf<M>>>::name_of(&value), score.clone()));
+                                }
+                                score.map_err(Unscored::Wrong)
+                            }
+                        },
+                    };
                     match outcome(value, score) {
                         Ok(value) => good.push(Record { time, seq, value }),
                         Err(value) => bad.push(Record { time, seq, value }),
                     }
                 }
-                drop(answers);
+                drop((answers, known));
                 count(&metrics.given, good.len());
                 count(&metrics.dead, bad.len());
                 give(&mut out, &epoch.caps[0], &mut good);
                 give(&mut dead_out, &epoch.caps[1], &mut bad);
+                if !new.is_empty() {
+                    let kept = log.keep(*epoch.caps[0].time(), &new);
+                    unsafe_yet.push_back((kept, epoch.caps.clone()));
+                    new.clear();
+                }
                 asked.pop_front();
             }
+            let safe = log.safe();
+            while unsafe_yet.pop_front_if(|(kept, _)| *kept <= safe).is_some() {}
             metrics.holds(asked.front().map(|epoch| *epoch.caps[0].time()));
         }
     });

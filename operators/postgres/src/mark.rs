@@ -43,7 +43,9 @@ impl Stand {
             false if wants > 0 => Stand::Lost(wants),
             false => Stand::Foreign,
             true if mark.epoch < wants => Stand::Lost(wants),
-            true if mark.epoch <= start.epoch || start.exact && mark.lineage == start.lineage => Stand::Even,
+            true if mark.epoch <= start.epoch || mark.epoch <= start.exact_through && mark.lineage == start.lineage => {
+                Stand::Even
+            }
             true => Stand::Ahead(mark.epoch),
         }
     }
@@ -95,8 +97,9 @@ mod tests {
     #[test]
     fn a_table_stands_to_a_job_in_one_of_five_ways() {
         let mark = |lineage: &str, epoch| Some(Mark { lineage: lineage.into(), epoch });
-        let stand = |lineage: &str, epoch, exact, saved: Option<Mark>, mark: Option<Mark>| {
-            let start = Start { lineage: lineage.into(), epoch, exact, saved: None };
+        let stand = |lineage: &str, epoch, exact: bool, saved: Option<Mark>, mark: Option<Mark>| {
+            let exact_through = if exact { 8 } else { epoch };
+            let start = Start { lineage: lineage.into(), epoch, exact_through, saved: None };
             Stand::of(&start, saved.as_ref(), mark.as_ref())
         };
         // A first run, on a table that is new, or that an earlier one opened and wrote nothing to.
@@ -111,6 +114,7 @@ mod tests {
             assert_eq!(stand("a", 5, exact, mark("a", 4), mark("a", 5)), Stand::Even);
         }
         assert_eq!(stand("a", 5, true, mark("a", 4), mark("a", 8)), Stand::Even);
+        assert_eq!(stand("a", 5, true, mark("a", 4), mark("a", 9)), Stand::Ahead(9));
         assert_eq!(stand("a", 5, false, mark("a", 4), mark("a", 8)), Stand::Ahead(8));
         // A new lineage from the old one's checkpoint.
         assert_eq!(stand("b", 5, false, mark("a", 4), mark("a", 4)), Stand::Even);

@@ -133,7 +133,8 @@ fn manifests(shares: StreamVec<'_, Epoch, Share>, runtime: &Rc<Runtime>, checkpo
                     let _ = wake.activate();
                 });
                 writing = Some(cap);
-                checkpoints.archive.writer.manifest(draft(epoch, shares, &runtime), tell);
+                let draft = Draft { savepoint: checkpoints.savepoint.get(), ..draft(epoch, shares, &runtime) };
+                checkpoints.archive.writer.manifest(draft, tell);
             }
             while let Ok(outcome) = safe.try_recv() {
                 writing = None;
@@ -161,7 +162,8 @@ fn draft(epoch: Epoch, shares: Vec<Share>, runtime: &Runtime) -> Draft {
         kind: node.kind.clone(),
         key_type: node.key.clone().unwrap_or_default(),
         state_type,
-        version: 0,
+        version: node.version,
+        shape: node.shape.clone(),
     });
     let mut draft = Draft {
         id: 0,
@@ -172,6 +174,7 @@ fn draft(epoch: Epoch, shares: Vec<Share>, runtime: &Runtime) -> Draft {
         workers: runtime.peers,
         processes: runtime.config.running_cluster().map_or(1, Cluster::processes),
         created_ms: 0,
+        savepoint: false,
     };
     for Share { id, wall, part, facts } in shares {
         (draft.id, draft.created_ms) = (id, wall);

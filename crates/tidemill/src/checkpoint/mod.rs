@@ -6,15 +6,18 @@
 //! that thread write the manifest, and only then is there a checkpoint. Meanwhile the dataflow goes on.
 
 pub(crate) mod coordinate;
+pub(crate) mod epoch_log;
 mod restore;
 mod writer;
 
+pub(crate) use epoch_log::EpochLog;
 pub(crate) use restore::Restored;
 pub(crate) use writer::Writer;
 
 use crate::error::{Error, Result};
 use crate::save::Save;
 use crate::time::{Epoch, Millis};
+use epoch_log::{Past, Scribe};
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -79,8 +82,14 @@ impl std::str::FromStr for Restore {
 /// What a process knows of its job's checkpoints.
 pub(crate) struct Archive {
     pub settings: Checkpointing,
-    pub lineage: String,
+    /// Which history the job goes on with, as the process knows that writes the manifests.
+    pub lineage: u64,
+    /// The number of this run in it, as the same process knows it.
+    pub run: u64,
     pub restored: Option<Restored>,
+    pub store: Store,
+    pub past: Past,
+    pub scribe: Scribe,
     pub writer: Writer,
     /// The number of the first checkpoint to come.
     pub next: u64,
@@ -94,19 +103,43 @@ impl Archive {
         let failed = |error: tidemill_checkpoint::Error| Error::Checkpoint(error.to_string());
         let store = Store::create(&settings.address).map_err(failed)?;
         let lock = writes.then(|| store.lock()).transpose().map_err(failed)?;
-        let restored = Restored::find(&store, settings.restore)?;
-        let lineage = restored.as_ref().map_or_else(new_lineage, |restored| restored.manifest.lineage.clone());
-        let next = store.next_id().map_err(failed)?;
+        let (restored, begun) = Restored::find(&store, settings.restore)?;
+        let known = restored.as_ref().map(|restored| restored.manifest.lineage.clone()).or(begun);
+        let mut next = store.next_id().map_err(failed)?;
+        let lineage = match &known {
+            Some(lineage) => u64::from_str_radix(lineage, 16).map_err(|_| {
+                Error::Checkpoint(format!(
+                    "lineage `{lineage}` is none of this version: begin anew with `--restore none`"
+                ))
+            })?,
+            None => new_lineage(),
+        };
+        if known.is_none() && writes {
+            if settings.restore == Restore::Newest {
+                tracing::warn!("there is no checkpoint in `{}`: the job begins anew", settings.address);
+            }
+            store.begin(next, &lineage_text(lineage)).map_err(failed)?;
+            next += 1;
+        }
+        let epoch = restored.as_ref().map_or(0, Restored::epoch);
+        let log = store.read_log(&lineage_text(lineage), epoch).map_err(failed)?;
+        let (run, past) = (log.next_run, Past::of(log)?);
         let before = restored.as_ref().map(|restored| &restored.manifest);
-        let writer = Writer::start(store.clone(), lineage.clone(), settings.keep, before)?;
-        Ok(Arc::new(Archive { settings, lineage, restored, writer, next, _lock: lock }))
+        let writer = Writer::start(store.clone(), lineage_text(lineage), settings.keep, before)?;
+        let scribe = Scribe::default();
+        Ok(Arc::new(Archive { settings, lineage, run, restored, store, past, scribe, writer, next, _lock: lock }))
     }
 }
 
 /// Names a job that begins anew: unlike any other's.
-fn new_lineage() -> String {
+fn new_lineage() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
-    format!("{:016x}", RandomState::new().build_hasher().finish())
+    RandomState::new().build_hasher().finish()
+}
+
+/// A lineage as it is written.
+pub(crate) fn lineage_text(lineage: u64) -> String {
+    format!("{lineage:016x}")
 }
 
 /// What is kept beside operators' state, of one worker.
@@ -140,6 +173,8 @@ pub(crate) struct Checkpoints {
     complete: RefCell<Option<Activator>>,
     /// Whether one is under way, as worker 0 knows.
     pub under_way: Cell<bool>,
+    /// And whether it is one that was asked for.
+    pub savepoint: Cell<bool>,
 }
 
 impl Checkpoints {
@@ -152,6 +187,7 @@ impl Checkpoints {
             written: RefCell::default(),
             complete: RefCell::default(),
             under_way: Cell::new(false),
+            savepoint: Cell::new(false),
         })
     }
 

@@ -14,14 +14,15 @@ pub(crate) struct Restored {
 }
 
 impl Restored {
-    /// Finds the checkpoint that is asked for.
-    pub fn find(store: &Store, which: Restore) -> Result<Option<Self>> {
+    /// Finds the checkpoint that is asked for; or else the lineage of a job that has begun and come to none yet.
+    pub fn find(store: &Store, which: Restore) -> Result<(Option<Self>, Option<String>)> {
         let failed = |error: tidemill_checkpoint::Error| Error::Checkpoint(error.to_string());
-        let manifest = match which {
-            Restore::None => None,
-            Restore::Id(id) => Some(store.load(id).map_err(failed)?),
+        let (manifest, begun) = match which {
+            Restore::None => (None, None),
+            Restore::Id(id) => (Some(store.load(id).map_err(failed)?), None),
             Restore::Latest | Restore::Newest => {
-                let latest = store.latest().map_err(failed)?;
+                // A restore that comes upon damage midway has nowhere to go back to.
+                let latest = store.latest_verified().map_err(failed)?;
                 for (id, error) in &latest.skipped {
                     tracing::warn!(checkpoint = id, "checkpoint {id} is passed over: {error}");
                 }
@@ -31,7 +32,7 @@ impl Restored {
                         "there {there} checkpoint to restore: give the folder that has one, or `--restore none` to begin anew"
                     )));
                 }
-                latest.manifest
+                (latest.manifest, latest.begun)
             }
         };
         if let Some(manifest) = &manifest {
@@ -42,7 +43,7 @@ impl Restored {
                 manifest.id
             );
         }
-        Ok(manifest.map(|manifest| Restored { manifest, store: store.clone() }))
+        Ok((manifest.map(|manifest| Restored { manifest, store: store.clone() }), begun))
     }
 
     /// The epoch at whose end the checkpoint was.
@@ -72,6 +73,11 @@ impl Restored {
             (Some(error), _) => Err(error),
             (None, read) => read.map_err(|error| Error::Checkpoint(error.to_string())),
         }
+    }
+
+    /// The version of an operator's state.
+    pub fn version(&self, operator: &str) -> u32 {
+        self.manifest.operators.iter().find(|at| at.name == operator).map_or(0, |at| at.version)
     }
 
     /// Something small that was kept.

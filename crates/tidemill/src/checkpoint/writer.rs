@@ -30,6 +30,7 @@ pub(crate) struct Draft {
     pub workers: usize,
     pub processes: usize,
     pub created_ms: i64,
+    pub savepoint: bool,
 }
 
 /// The thread, as seen from outside. It ends when this is dropped and everything is written.
@@ -145,6 +146,7 @@ impl Desk {
             created_ms: draft.created_ms.max(0) as u64,
             workers: draft.workers as u32,
             processes: draft.processes as u32,
+            savepoint: draft.savepoint,
             engine_version: env!("CARGO_PKG_VERSION").to_owned(),
             ..Manifest::default()
         };

@@ -33,9 +33,6 @@ const IS_WORD: u32 = 1 << 31;
 /// Bytes read or written at once.
 const BUFFER: usize = 4 * (HEADER + MOST_SEALED);
 
-/// A process that is silent for so long is lost: every one says something each second.
-pub(crate) const SILENCE: Duration = Duration::from_secs(30);
-
 /// How long a failed write waits for the other thread to read the reason.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -81,6 +78,8 @@ struct Ends {
     peer: usize,
     socket: TcpStream,
     seal: Seal,
+    /// A process that is silent for so long is lost: every one says something each second.
+    heartbeat: Duration,
     bus: Arc<Bus>,
     reading: Mutex<Reading>,
     writing: Mutex<Writing>,
@@ -108,11 +107,11 @@ struct Writing {
 
 impl Link {
     /// The connection to `peer` that a handshake has made.
-    pub fn new(peer: usize, socket: TcpStream, seal: Seal, bus: Arc<Bus>) -> io::Result<Self> {
+    pub fn new(peer: usize, socket: TcpStream, seal: Seal, heartbeat: Duration, bus: Arc<Bus>) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         socket.set_nonblocking(false)?;
-        socket.set_read_timeout(Some(SILENCE))?;
-        socket.set_write_timeout(Some(SILENCE))?;
+        socket.set_read_timeout(Some(heartbeat))?;
+        socket.set_write_timeout(Some(heartbeat))?;
         let reading = Reading {
             sealed: vec![0; BUFFER],
             from: 0,
@@ -125,7 +124,7 @@ impl Link {
         };
         let writing = Writing { sealed: vec![0; BUFFER], frames: 0, ended: false };
         let (reading, writing) = (Mutex::new(reading), Mutex::new(writing));
-        Ok(Link(Arc::new(Ends { peer, socket, seal, bus, reading, writing })))
+        Ok(Link(Arc::new(Ends { peer, socket, seal, heartbeat, bus, reading, writing })))
     }
 
     pub fn peer(&self) -> usize {
@@ -258,7 +257,7 @@ impl Link {
     /// Says what happened to the job.
     fn lost(&self, error: &io::Error) {
         let reason = match error.kind() {
-            _ if is_silence(error) => format!("nothing was heard of it for {} s", SILENCE.as_secs()),
+            _ if is_silence(error) => format!("nothing was heard of it for {} s", self.0.heartbeat.as_secs()),
             // Which of them depends on whether something was left unread.
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
                 "its connection closed without a word, so it was killed, or has crashed, or the network failed"
@@ -317,15 +316,17 @@ impl Read for Link {
 }
 
 impl Write for Link {
+    /// What cannot be sent goes nowhere once the job has failed. An error would have timely panic, and poison the queues that
+    /// workers write to: one that writes again while it unwinds takes the process down by SIGABRT, without a reason.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let sent = self.send(&mut self.writing(), false, bytes);
-        sent.map(|()| bytes.len()).inspect_err(|error| {
+        if let Err(error) = self.send(&mut self.writing(), false, bytes) {
             let until = Instant::now() + LAST_WORDS;
             while !self.0.bus.has_failed() && Instant::now() < until {
                 std::thread::sleep(Duration::from_millis(5));
             }
-            self.lost(error);
-        })
+            self.lost(&error);
+        }
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

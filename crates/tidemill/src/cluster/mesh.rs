@@ -6,12 +6,12 @@
 use crate::cluster::Cluster;
 use crate::cluster::connect::connect;
 use crate::cluster::hello::Identity;
-use crate::cluster::link::{Link, SILENCE};
+use crate::cluster::link::Link;
 use crate::cluster::ready::{not_ready, ready};
 use crate::cluster::word::Word;
 use crate::error::{Error, Result};
 use crate::report::Report;
-use crate::runtime::Shared;
+use crate::runtime::{BEGINS, Shared};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -125,6 +125,13 @@ impl Bus {
                 let lines = ours.lines().chain(end.clone()).zip(theirs.lines().chain(end));
                 let most = ours.lines().count().max(theirs.lines().count());
                 let (one, other) = lines.take(most).find(differ).unwrap_or(("", ""));
+                if one.starts_with(BEGINS) {
+                    // Not for good: one looked while a checkpoint was still being made, or does not see the same folder.
+                    return Some(Err(Error::Checkpoint(format!(
+                        "process {process} {other}, and this one {one}: start all again, and see that all find the same \
+                         checkpoints"
+                    ))));
+                }
                 return Some(Err(Error::Mismatch(format!(
                     "process {process} has built another graph: `{}` there, `{}` here; start all with the same arguments",
                     other.trim(),
@@ -159,7 +166,8 @@ impl Mesh {
         let bus = Bus::new(process, processes, Arc::clone(shared));
         let mut links = Vec::new();
         for (peer, met) in connect(cluster, me, &shared.stop)?.into_iter().enumerate() {
-            let link = met.map(|met| Link::new(peer, met.socket, met.seal, Arc::clone(&bus))).transpose();
+            let link =
+                met.map(|met| Link::new(peer, met.socket, met.seal, cluster.heartbeat, Arc::clone(&bus))).transpose();
             links.push(link.map_err(|error| Error::Lost { process: peer, reason: error.to_string() })?);
         }
         tracing::info!("process {process} of {processes} has met all others");
@@ -276,7 +284,7 @@ impl Mesh {
 
     /// Brings together what all processes have counted, when the workers of this one have ended well: all give the same.
     pub fn conclude(&self, report: Report) -> Result<Report> {
-        let until = Instant::now() + SILENCE;
+        let until = Instant::now() + self.cluster.heartbeat;
         let mut total = report.clone();
         if self.cluster.process > 0 {
             let link = self.links[0].as_ref();
@@ -301,7 +309,7 @@ impl Mesh {
                 return Err(error);
             }
             if Instant::now() > until {
-                let reason = format!("nothing was heard of it for {} s", SILENCE.as_secs());
+                let reason = format!("nothing was heard of it for {} s", self.cluster.heartbeat.as_secs());
                 return Err(Error::Lost { process: peer, reason });
             }
             self.links[peer].iter().for_each(Link::listen);

@@ -42,6 +42,9 @@ pub struct Cluster {
     pub generation: u64,
     /// How long to wait for the other processes.
     pub patience: Duration,
+    /// Another process of which nothing is heard for so long is lost. Each says something every second, so it is at least 2
+    /// seconds; the longer it is, the longer a machine may hang or a link be cut before the job starts again.
+    pub heartbeat: Duration,
     /// Written when all processes have met and agreed on the graph.
     pub ready: Option<PathBuf>,
     /// What must be the same for all: the fingerprint of the program, by default of its file.
@@ -50,6 +53,12 @@ pub struct Cluster {
 
 /// How long a process waits for the others unless told otherwise.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A process that is silent for so long is lost, unless told otherwise.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(30);
+
+/// Every process says something each second; a shorter silence means nothing.
+const LEAST_HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// Bytes a secret has at least.
 const LEAST_SECRET: usize = 16;
@@ -71,6 +80,7 @@ impl Cluster {
             insecure: false,
             generation: 0,
             patience: PATIENCE,
+            heartbeat: HEARTBEAT,
             ready: None,
             build: None,
         }
@@ -110,6 +120,7 @@ impl Cluster {
             insecure: flags.insecure,
             generation: flags.generation,
             patience: Duration::from_secs(flags.connect_timeout),
+            heartbeat: Duration::from_secs(flags.heartbeat),
             ready: flags.ready_file.clone(),
             ..Cluster::new(process, hosts)
         }))
@@ -128,6 +139,13 @@ impl Cluster {
         }
         if workers * processes > crate::hash::KEY_GROUPS {
             return usage(format!("{processes} processes of {workers} workers: choose 256 workers in all at most"));
+        }
+        if self.heartbeat < LEAST_HEARTBEAT {
+            return usage(format!(
+                "--heartbeat {}: choose at least {}, for each process says something only every second",
+                self.heartbeat.as_secs(),
+                LEAST_HEARTBEAT.as_secs()
+            ));
         }
         if self.build.as_ref().is_some_and(|build| build.len() > MOST_BUILD) {
             return usage(format!("the build's fingerprint is too long: {MOST_BUILD} characters at most"));

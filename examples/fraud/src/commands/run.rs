@@ -10,6 +10,7 @@ use tidemill::time::{days, seconds};
 use tidemill::{Config, Report};
 use tidemill_files::JsonLinesSink;
 use tidemill_inference::{Infer, Pool, PoolConfig};
+use tidemill_postgres::Postgres;
 
 /// The flags of `fraud run`.
 #[derive(clap::Args)]
@@ -35,6 +36,10 @@ pub struct Serving {
     /// Where alerts go, as JSON lines ("-" for standard output).
     #[arg(long, value_name = "FILE.jsonl", default_value = "data/alerts.jsonl")]
     pub alerts: PathBuf,
+    /// Appends alerts to the table `alerts` of this PostgreSQL database as well, each once; the table is made if it is
+    /// missing. A run that continues no other begins it anew.
+    #[arg(long, value_name = "postgres://USER@HOST/DATABASE", conflicts_with = "map")]
+    pub postgres: Option<String>,
     /// Where every change of a score goes, as JSON lines: what became true (diff 1) or no longer is (-1).
     #[arg(long, value_name = "FILE.jsonl")]
     pub scores: Option<PathBuf>,
@@ -64,6 +69,7 @@ impl Default for Serving {
         Serving {
             model: "data/models/mlp".into(),
             alerts: "data/alerts.jsonl".into(),
+            postgres: None,
             scores: None,
             label_delay: 7,
             keep: 7,
@@ -128,6 +134,10 @@ pub fn score(payments: &Payments, serving: &Serving, config: Config) -> anyhow::
         let alerts = cards::alerts(cards::top_cards(scores)?)?;
         let reasons = alerts.infer("reasons", &explainers, |card| card.payment)?;
         let alerts = reasons.map(|(card, movements)| Alert::new(&card, &movements));
+        if let Some(url) = &serving.postgres {
+            let table = Postgres::events(url, "alerts")?.create_like(&Alert::example())?.timestamp("time");
+            alerts.clone().sink("alert table", table.rewind())?;
+        }
         alerts.sink("alert file", JsonLinesSink::records(&serving.alerts)?)
     })?;
     Ok(report)
