@@ -13,11 +13,11 @@ fn records<T>(rows: impl IntoIterator<Item = T>) -> Vec<Record<T>> {
 }
 
 fn anew(lineage: &str) -> Start {
-    Start { lineage: lineage.into(), epoch: 0, exact: true, saved: None }
+    Start { lineage: lineage.into(), epoch: 0, exact_through: u64::MAX, saved: None }
 }
 
 fn from(epoch: Epoch, saved: &[u8]) -> Start {
-    Start { lineage: "a".into(), epoch, exact: true, saved: Some(saved.to_vec()) }
+    Start { lineage: "a".into(), epoch, exact_through: u64::MAX, saved: Some(saved.to_vec()) }
 }
 
 fn numbers(folder: &Path) -> Parts<Record<u32>, JsonRows> {

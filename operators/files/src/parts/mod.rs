@@ -59,7 +59,7 @@ const CHUNK: usize = 1024;
 ///
 /// At the end of an epoch, once it has [`max_rows`](Self::max_rows) or [`max_bytes`](Self::max_bytes), or before the first
 /// epoch of another block of [`max_epochs`](Self::max_epochs). No clock has a say in it, nor have checkpoints: where epochs
-/// are formed again as they were ([`Start::exact`]: files are read, not followed), a job that was killed any number of
+/// are formed again as they were ([`Start::exact_through`]), a job that was killed any number of
 /// times gives the same files, byte for byte, as one that was not. One epoch is never divided, so a part may be larger than
 /// the limits by what one epoch holds. A job that is ended by a signal ends its part there.
 ///
