@@ -1,7 +1,7 @@
 //! Results as CSV.
 
+use crate::csv_rows::{CsvRows, bytes};
 use crate::output::{BUFFER, Output};
-use csv::{Writer, WriterBuilder};
 use serde::Serialize;
 use std::marker::PhantomData;
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ use tidemill::{Epoch, Record, Sink, SinkError, Start, Update};
 /// again writes from the start.
 pub struct CsvSink<I> {
     output: Output,
-    delimiter: u8,
+    rows: CsvRows,
     /// The first line is still to be written.
     header: bool,
     item: PhantomData<fn(I)>,
@@ -47,7 +47,7 @@ impl<T> CsvSink<Update<T>> {
 
 impl<I> CsvSink<I> {
     fn create(path: PathBuf) -> Result<Self, SinkError> {
-        Ok(CsvSink { output: Output::new(path)?, delimiter: b',', header: true, item: PhantomData })
+        Ok(CsvSink { output: Output::new(path)?, rows: CsvRows::new(), header: true, item: PhantomData })
     }
 
     /// Whether the first line names the columns.
@@ -58,48 +58,24 @@ impl<I> CsvSink<I> {
 
     /// Separates fields by `byte`.
     pub fn delimiter(mut self, byte: u8) -> Self {
-        self.delimiter = byte;
+        self.rows = self.rows.delimiter(byte);
         self
-    }
-
-    fn writer(&self, headers: bool) -> Writer<Vec<u8>> {
-        WriterBuilder::new().delimiter(self.delimiter).has_headers(headers).from_writer(Vec::new())
-    }
-
-    /// The line that names the columns of `row`; empty if they have no names.
-    fn header_of(&self, row: &impl Serialize, change: bool) -> csv::Result<Vec<u8>> {
-        let [with, without] = [true, false].map(|headers| {
-            let mut writer = self.writer(headers);
-            writer.serialize(row).map(|()| bytes(writer))
-        });
-        let (mut with, without) = (with??, without??);
-        with.truncate(with.len() - without.len());
-        if change && !with.is_empty() {
-            let mut writer = self.writer(false);
-            writer.write_record(["epoch", "diff"])?;
-            let mut all = bytes(writer)?;
-            all.pop();
-            all.push(self.delimiter);
-            all.append(&mut with);
-            return Ok(all);
-        }
-        Ok(with)
     }
 
     /// Writes `rows`, each with its epoch and difference if it is a change.
     fn rows<T: Serialize>(&mut self, rows: impl Iterator<Item = (Option<(Epoch, isize)>, T)>) -> Result<(), SinkError> {
-        let mut writer = self.writer(false);
+        let mut writer = self.rows.writer(false);
         let mut full = 0;
         for (change, row) in rows {
             if std::mem::take(&mut self.header) {
-                let header = self.header_of(&row, change.is_some()).map_err(|error| self.unfit(&error))?;
+                let header = self.rows.header_of(&row, change.is_some()).map_err(|error| self.unfit(&error))?;
                 self.output.write(&header)?;
             }
-            self.row(&mut writer, change, &row).map_err(|error| self.unfit(&error))?;
+            self.rows.row(&mut writer, change, &row).map_err(|error| self.unfit(&error))?;
             full += 1;
             if full == 1024 || writer.get_ref().len() >= BUFFER {
                 full = 0;
-                let done = std::mem::replace(&mut writer, self.writer(false));
+                let done = std::mem::replace(&mut writer, self.rows.writer(false));
                 let done = bytes(done).map_err(|error| self.unfit(&error))?;
                 self.output.write(&done)?;
             }
@@ -108,30 +84,12 @@ impl<I> CsvSink<I> {
         self.output.write(&done)
     }
 
-    fn row(
-        &self,
-        writer: &mut Writer<Vec<u8>>,
-        change: Option<(Epoch, isize)>,
-        row: &impl Serialize,
-    ) -> csv::Result<()> {
-        if let Some((epoch, diff)) = change {
-            let mut number = itoa::Buffer::new();
-            writer.write_field(number.format(epoch))?;
-            writer.write_field(number.format(diff))?;
-        }
-        writer.serialize(row)
-    }
-
     fn unfit(&self, error: &csv::Error) -> SinkError {
         SinkError::new(format!(
             "a row for {} cannot be CSV ({error}): flatten it, or use `JsonLinesSink`",
             self.output.name()
         ))
     }
-}
-
-fn bytes(writer: Writer<Vec<u8>>) -> csv::Result<Vec<u8>> {
-    writer.into_inner().map_err(|error| error.into_error().into())
 }
 
 /// The two kinds of items differ in what comes before the row, and in nothing else.

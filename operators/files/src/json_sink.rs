@@ -1,5 +1,6 @@
 //! Results as JSON lines.
 
+use crate::json_rows::{Change, line};
 use crate::output::{BUFFER, Output};
 use serde::Serialize;
 use std::marker::PhantomData;
@@ -23,14 +24,6 @@ pub struct JsonLinesSink<I> {
     item: PhantomData<fn(I)>,
 }
 
-/// A line of a collection's changes.
-#[derive(Serialize)]
-struct Change<'a, T> {
-    epoch: Epoch,
-    diff: isize,
-    row: &'a T,
-}
-
 impl<T> JsonLinesSink<Record<T>> {
     /// Writes a stream to `path`, or to standard output for `-`. Fails if there is no such folder.
     pub fn records(path: impl Into<PathBuf>) -> Result<Self, SinkError> {
@@ -52,15 +45,8 @@ impl<I> JsonLinesSink<I> {
     }
 
     fn line(&mut self, value: &impl Serialize) -> Result<(), SinkError> {
-        let start = self.lines.len();
-        if let Err(error) = serde_json::to_writer(&mut self.lines, value) {
-            self.lines.truncate(start);
-            return Err(SinkError::new(format!(
-                "a row for {} cannot be JSON ({error}): give maps text as keys, or write another type",
-                self.output.name()
-            )));
-        }
-        self.lines.push(b'\n');
+        line(&mut self.lines, value)
+            .map_err(|reason| SinkError::new(format!("a row for {} {reason}", self.output.name())))?;
         if self.lines.len() >= BUFFER { self.hand_on() } else { Ok(()) }
     }
 

@@ -49,25 +49,31 @@
 
 mod blocks;
 mod csv;
+mod csv_rows;
 mod csv_sink;
 mod de;
 mod decode;
 mod feed;
 mod input;
 mod json;
+mod json_rows;
 mod json_sink;
 mod line;
 mod lines;
 mod misfit;
 mod output;
+mod parts;
 mod reader;
 mod split;
 
 pub use csv::Csv;
+pub use csv_rows::CsvRows;
 pub use csv_sink::CsvSink;
 pub use input::{Files, MAX_RECORD};
 pub use json::JsonLines;
+pub use json_rows::JsonRows;
 pub use json_sink::JsonLinesSink;
 pub use line::{Line, Number};
 pub use lines::{Lines, ParseLine};
 pub use output::Output;
+pub use parts::{CountsBytes, PartFormat, PartItem, Parts};

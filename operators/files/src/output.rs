@@ -183,26 +183,30 @@ impl Output {
     }
 
     fn failed(&self, error: &io::Error) -> SinkError {
-        use io::ErrorKind::*;
-        let name = self.name();
-        SinkError::new(match error.kind() {
-            StorageFull | QuotaExceeded => {
-                format!("{name} cannot be written, for the disk is full ({error}): free some space and run again")
-            }
-            PermissionDenied => {
-                format!("{name} may not be written by this user: change permissions or run as another user")
-            }
-            BrokenPipe => {
-                format!("{name} was closed by what reads it: keep that running, or write to a file")
-            }
-            _ => format!("{name} cannot be written ({error}): check the path and the disk and run again"),
-        })
+        unwritable(&self.name(), error)
     }
 
     /// What to call it in messages.
     pub fn name(&self) -> String {
         if self.is_stdout() { "standard output".to_owned() } else { format!("`{}`", self.path.display()) }
     }
+}
+
+/// Why what `name` names cannot be written, and what to do.
+pub(crate) fn unwritable(name: &str, error: &io::Error) -> SinkError {
+    use io::ErrorKind::*;
+    SinkError::new(match error.kind() {
+        StorageFull | QuotaExceeded => {
+            format!("{name} cannot be written, for the disk is full ({error}): free some space and run again")
+        }
+        PermissionDenied => {
+            format!("{name} may not be written by this user: change permissions or run as another user")
+        }
+        BrokenPipe => {
+            format!("{name} was closed by what reads it: keep that running, or write to a file")
+        }
+        _ => format!("{name} cannot be written ({error}): check the path and the disk and run again"),
+    })
 }
 
 fn sync(file: BufWriter<File>) -> io::Result<()> {
