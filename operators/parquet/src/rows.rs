@@ -36,7 +36,8 @@ pub struct ParquetRows<T> {
 }
 
 impl<T: Serialize + DeserializeOwned> ParquetRows<T> {
-    /// Rows of `T`, whose columns are found out by serde. Fails, with the field's name, where Parquet has no column for one.
+    /// Rows of `T`, whose columns are found out by serde. Fails where Parquet has no column for one, with the
+    /// field's name or its type.
     pub fn new() -> Result<Self, SinkError> {
         let options = TracingOptions::default()
             .map_as_struct(false)
