@@ -80,17 +80,23 @@ fn signals_end_it_cleanly() {
     }
 }
 
-/// Starts `signalled`, sends it `signals` when it says that it waits, and returns the signal that ended it.
-fn signalled(how: &str, signals: &[&str]) -> Option<i32> {
+/// Starts `signalled`, and sends it `signals` when it says that it waits, which is until it has them.
+fn signalled(how: &str, signals: &[&str]) -> Child {
     let mut program = Command::new(env!("CARGO_BIN_EXE_signalled"));
-    let mut child = program.arg(how).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let stdin = child.stdin.take();
+    program.env("SIGNALLED", how).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = program.spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "waiting\n");
     for signal in signals {
         assert!(Command::new("kill").args([*signal, &child.id().to_string()]).status().unwrap().success());
     }
+    child
+}
+
+/// The signal that ended it, still waiting.
+fn killer(mut child: Child) -> Option<i32> {
+    let stdin = child.stdin.take();
     let status = child.wait().unwrap();
     drop(stdin);
     status.signal()
@@ -98,9 +104,18 @@ fn signalled(how: &str, signals: &[&str]) -> Option<i32> {
 
 #[test]
 fn signals_do_as_always_when_a_job_has_ended_and_a_second_one_does_during_a_job() {
-    assert_eq!(signalled("after", &["-INT"]), Some(2));
-    assert_eq!(signalled("after", &["-TERM"]), Some(15));
-    assert_eq!(signalled("in", &["-INT", "-TERM"]), Some(15));
+    assert_eq!(killer(signalled("after", &["-INT"])), Some(2));
+    assert_eq!(killer(signalled("after", &["-TERM"])), Some(15));
+    assert_eq!(killer(signalled("in", &["-INT", "-TERM"])), Some(15));
+}
+
+#[test]
+fn a_signal_before_the_end_of_the_input_is_told_by_the_exit_code() {
+    let mut child = signalled("run", &["-TERM"]);
+    drop(child.stdin.take());
+    let done = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.code() == Some(130) && said.contains("what it has written is not complete"), "{said}");
 }
 
 #[test]

@@ -105,7 +105,7 @@ pub struct OperatorInfo {
     pub state_type: String,
     /// The version of that type's encoding.
     pub version: u32,
-    /// How a new state is encoded, as far as that shows it: names and types of fields.
+    /// How a state is encoded, as far as that can be told: names and types of fields.
     #[serde(default)]
     pub shape: String,
 }

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Between two looks at the processes.
+/// Between two looks at the processes: their ends, signals and what they note cannot be waited for together.
 const GLANCE: Duration = Duration::from_millis(20);
 
 /// How long the others may take to see by themselves that one has failed, and to say so.

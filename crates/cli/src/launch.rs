@@ -14,8 +14,7 @@
 //!
 //! Standard output of process 0 is this program's; what else the processes print goes to standard error, each line with the
 //! number of its process in front. Standard input, if it is no terminal, is process 0's. SIGINT and SIGTERM are passed on:
-//! the first ends the job at an epoch, the second at once. SIGUSR1 asks for a
-//! savepoint.
+//! the first ends the job at an epoch, the second at once. SIGUSR1 asks process 0 for a savepoint.
 //!
 //! After a failure the job goes on from its newest checkpoint, whatever `--restore` said for the first start.
 
@@ -95,12 +94,13 @@ pub fn run(args: &Args) -> ExitCode {
         eprintln!("[launch] error: signals cannot be handled: {error}");
         return ExitCode::from(71);
     }
-    let (mut failures, mut first) = (0, true);
+    let mut failures = 0;
     let mut number = 0;
     loop {
         let began = Instant::now();
         number = next_generation(number);
-        let outcome = match Generation::start(args, number, failures > 0) {
+        let again = failures > 0;
+        let outcome = match Generation::start(args, number, again) {
             Ok(generation) => generation.watch(args, &asked),
             Err(error) => {
                 eprintln!("[launch] error: {}: {error}", args.program[0].display());
@@ -113,8 +113,7 @@ pub fn run(args: &Args) -> ExitCode {
         };
         failures = if began.elapsed() > WORKED { 1 } else { failures + 1 };
         eprintln!("[launch] {what}");
-        let at_once = first && AT_ONCE.contains(&code) && began.elapsed() < SOON;
-        first = false;
+        let at_once = !again && AT_ONCE.contains(&code) && began.elapsed() < SOON;
         if asked.any() || FOR_GOOD.contains(&code) || at_once {
             return ExitCode::from(code);
         }
@@ -132,6 +131,7 @@ pub fn run(args: &Args) -> ExitCode {
             if asked.any() {
                 return ExitCode::from(code);
             }
+            // Not in one go, for a signal ends the wait.
             std::thread::sleep(Duration::from_millis(10).min(until.saturating_duration_since(Instant::now())));
         }
     }

@@ -114,6 +114,7 @@ fn start(runtime: &Runtime, name: &str) -> Start {
     Start {
         // Without checkpoints every run is one of its own.
         lineage: lineage_text(archive.map_or_else(new_lineage, |archive| archive.lineage)),
+        checkpoints: archive.is_some(),
         epoch: runtime.began(),
         exact_through: runtime.exact_through(),
         saved: runtime.restored().and_then(|restored| restored.sink(name)),

@@ -2,6 +2,7 @@
 
 use crate::record::Data;
 use crate::source::{Batch, ReadStatus, Reader, Source, SourceError};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Clone, Debug)]
 pub struct Events<T> {
     partitions: Arc<Vec<Vec<T>>>,
+    /// How many items may be read yet, of all partitions.
+    left: Option<Arc<AtomicUsize>>,
 }
 
 impl<T> Events<T> {
@@ -19,7 +22,14 @@ impl<T> Events<T> {
 
     /// Several partitions.
     pub fn partitioned(partitions: Vec<Vec<T>>) -> Self {
-        Events { partitions: Arc::new(partitions) }
+        Events { partitions: Arc::new(partitions), left: None }
+    }
+
+    /// Fails when `items` have been read, of all partitions: for tests of jobs that fall over and are begun again. Clones
+    /// count together.
+    pub fn fails_after(mut self, items: usize) -> Self {
+        self.left = Some(Arc::new(AtomicUsize::new(items)));
+        self
     }
 }
 
@@ -36,7 +46,8 @@ impl<T: Data + Sync> Source for Events<T> {
     }
 
     fn open(&self, partition: usize, offset: u64) -> Result<EventsReader<T>, SourceError> {
-        Ok(EventsReader { partitions: Arc::clone(&self.partitions), partition, next: offset as usize })
+        let (partitions, left) = (Arc::clone(&self.partitions), self.left.clone());
+        Ok(EventsReader { partitions, left, partition, next: offset as usize })
     }
 }
 
@@ -44,6 +55,7 @@ impl<T: Data + Sync> Source for Events<T> {
 #[derive(Debug)]
 pub struct EventsReader<T> {
     partitions: Arc<Vec<Vec<T>>>,
+    left: Option<Arc<AtomicUsize>>,
     partition: usize,
     next: usize,
 }
@@ -54,6 +66,11 @@ impl<T: Clone + 'static> Reader for EventsReader<T> {
     fn read(&mut self, limit: usize, batch: &mut Batch<T>) -> Result<ReadStatus, SourceError> {
         let items = &self.partitions[self.partition];
         let end = items.len().min(self.next.saturating_add(limit));
+        if let Some(left) = &self.left {
+            let more = end.saturating_sub(self.next);
+            let taken = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(more));
+            taken.map_err(|_| SourceError::new("it fails here, as it was told to"))?;
+        }
         batch.items.extend_from_slice(items.get(self.next..end).unwrap_or_default());
         self.next = end;
         Ok(if end == items.len() { ReadStatus::Done } else { ReadStatus::Ready })

@@ -5,8 +5,10 @@
 //! collection.
 
 mod derived;
+mod ledger;
 
 pub use derived::Derived;
+pub use ledger::Ledger;
 
 use crate::hash::{group_of, owner_of, stable_hash};
 use crate::kernel::{Emit, Kernel, Machine, StateError};

@@ -133,8 +133,9 @@ where
             });
             let (mut records_out, mut marks_out, mut dead_out) =
                 (records_out.activate(), marks_out.activate(), dead_out.activate());
-            while waiting.front().is_some_and(|w| reading.runtime.alignment.borrow().ready(w.epoch)) {
-                let Some(epoch) = waiting.front().map(|waiting| waiting.epoch) else { break };
+            while let Some(epoch) = waiting.front().map(|waiting| waiting.epoch)
+                && at_work.alignment.borrow().ready(epoch)
+            {
                 if !at_work.shared.failed() {
                     match at_work.inside(&counted, || reading.gather(epoch)) {
                         Ok(true) => {}
@@ -191,7 +192,8 @@ where
             while let Some(Waiting { epoch, .. }) = unsafe_yet.pop_front_if(|waiting| waiting.epoch <= safe) {
                 reading.told_safe(epoch);
             }
-            reading.metrics.holding.set(waiting.front().map(|waiting| waiting.epoch));
+            let held = unsafe_yet.front().or(waiting.front());
+            reading.metrics.holding.set(held.map(|held| held.epoch));
         }
     });
     job.add_dead_letters(dead);
@@ -267,15 +269,14 @@ impl<R: Reader<Item: Data>, F: Fn(&R::Item) -> Millis> Reading<R, F> {
     ) -> Result<Option<Mark>, SourceError> {
         let limit = self.runtime.config.epoch_records;
         let partition = &mut self.partitions[at];
-        match &self.runtime.log {
-            Some(log) if epoch <= log.past().through => partition.taken = 0,
-            log => {
-                let logged = log.as_ref().is_some_and(|log| log.on.get());
-                partition.taken = 0;
-                partition.fill(limit, logged)?;
-                if logged && !partition.seekable {
-                    partition.given.push_back((epoch, partition.by_reader));
-                }
+        partition.taken = 0;
+        let log = self.runtime.log.as_ref();
+        // What is taken in an epoch that is formed again has been gathered.
+        if log.is_none_or(|log| log.past().through < epoch) {
+            let logged = log.is_some_and(|log| log.on.get());
+            partition.fill(limit, logged)?;
+            if logged && !partition.seekable {
+                partition.given.push_back((epoch, partition.by_reader));
             }
         }
         // The slowest partition is never held, or nothing would ever move.

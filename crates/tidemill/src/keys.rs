@@ -163,7 +163,6 @@ impl<K: Key, S> Keys<K, S> {
     /// where [`Save::all`] says so. `touch` reads what `put` will: for many keys at once, so that they wait for memory
     /// together. What was written of keys that are gone is left to the caller.
     pub fn save_by(&mut self, save: &mut Save, touch: impl Fn(&S) -> i64, mut put: impl FnMut(&K, &mut S, &mut Save)) {
-        self.gone.clear();
         let all = save.all;
         self.for_changed(all, touch, |key, slot| put(key, &mut slot.state, save));
     }

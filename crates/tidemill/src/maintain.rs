@@ -112,7 +112,7 @@ impl<M: Maintain, F: Fn(&M::In) -> M::Key + 'static> Kernel for MaintainKernel<M
     }
 
     fn shape(&self) -> String {
-        shape_of(&M::State::default())
+        shape_of::<M::State>()
     }
 
     fn order(&self) -> Order {

@@ -286,7 +286,7 @@ impl<P: Process, F: Fn(&P::In) -> P::Key + 'static> Kernel for ProcessKernel<P, 
     }
 
     fn shape(&self) -> String {
-        shape_of(&P::State::default())
+        shape_of::<P::State>()
     }
 
     fn order(&self) -> Order {

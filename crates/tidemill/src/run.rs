@@ -193,7 +193,7 @@ where
             runtime.watch.borrow_mut().observe(&runtime.probe);
             runtime.wake();
         }
-        if shared.stop.load(Ordering::Relaxed) || runtime.worker == 0 && shared.savepoint.load(Ordering::Relaxed) {
+        if shared.stop.load(Ordering::Relaxed) || savepoint_asked(&runtime) {
             runtime.wake();
         }
         progress.show(&runtime);
@@ -216,6 +216,26 @@ where
         drop_dataflows(worker, &runtime);
         ENDING.set(bus.is_some());
     }
+}
+
+/// Whether this worker is to have a savepoint made. Whoever asks where none can be had is told.
+fn savepoint_asked(runtime: &Runtime) -> bool {
+    let asked = &runtime.shared.savepoint;
+    let first_of_process = runtime.worker.is_multiple_of(runtime.config.workers);
+    if !first_of_process || !asked.load(Ordering::Relaxed) {
+        return false;
+    }
+    if runtime.worker == 0 && runtime.checkpoints.is_some() {
+        return true;
+    }
+    asked.store(false, Ordering::Relaxed);
+    match runtime.checkpoints {
+        Some(_) => tracing::warn!("a savepoint was asked of a process that makes none: send SIGUSR1 to process 0"),
+        None => {
+            tracing::warn!("a savepoint was asked for, and the job keeps no checkpoints: give it `--checkpoint-dir`")
+        }
+    }
+    false
 }
 
 /// Drops operators before they are done; their destructors are user code again.

@@ -62,6 +62,8 @@ pub trait Sink: 'static {
 pub struct Start {
     /// Names all runs that continue each other, from the first, which restored nothing.
     pub lineage: String,
+    /// Whether the job keeps checkpoints: otherwise [`Sink::save`] is never called.
+    pub checkpoints: bool,
     /// The epoch of the checkpoint that was restored, 0 where there was none. What comes is of later epochs.
     pub epoch: Epoch,
     /// Through which epoch those that an earlier run formed are formed again exactly as they were, so that what was committed

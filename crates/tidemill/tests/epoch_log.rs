@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use tidemill::harness::Ledger;
 use tidemill::{
     Batch, Checkpointing, Config, Epoch, Error, Maintain, Millis, ReadStatus, Reader, Record, Sink, SinkError, Source,
     SourceError, Start, Timing, Update, execute,
@@ -122,57 +123,13 @@ impl Maintain for Bought {
     }
 }
 
-/// A table that has an epoch when it is committed, whatever becomes of the job, and takes none twice.
-struct Table<T> {
-    epochs: Arc<Mutex<Vec<(Epoch, Vec<T>)>>>,
+struct Ledgers {
+    sales: Ledger<Record<Sale>>,
+    bought: Ledger<Update<(u8, i64)>>,
+    walls: Ledger<Record<Sale>>,
 }
 
-impl<T> Clone for Table<T> {
-    fn clone(&self) -> Self {
-        Table { epochs: Arc::clone(&self.epochs) }
-    }
-}
-
-impl<T: Clone> Table<T> {
-    fn new() -> Self {
-        Table { epochs: Arc::default() }
-    }
-
-    fn all(&self) -> Vec<T> {
-        self.epochs.lock().unwrap().iter().flat_map(|(_, items)| items.clone()).collect()
-    }
-}
-
-impl<T: Clone + PartialEq + std::fmt::Debug + 'static> Sink for Table<T> {
-    type Item = T;
-
-    fn open(&mut self, start: &Start) -> Result<(), SinkError> {
-        let last = self.epochs.lock().unwrap().last().map_or(0, |(epoch, _)| *epoch);
-        assert!(last <= start.exact_through, "epoch {last} was committed, and is formed otherwise: {start:?}");
-        Ok(())
-    }
-
-    fn write(&mut self, epoch: Epoch, items: &mut Vec<T>) -> Result<(), SinkError> {
-        let mut epochs = self.epochs.lock().unwrap();
-        let items: Vec<T> = std::mem::take(items);
-        match epochs.last() {
-            Some((last, _)) if *last >= epoch => {
-                let before = epochs.iter().find(|(before, _)| *before == epoch);
-                assert_eq!(before.map(|(_, items)| items), Some(&items), "epoch {epoch} comes again as it was");
-            }
-            _ => epochs.push((epoch, items)),
-        }
-        Ok(())
-    }
-}
-
-struct Tables {
-    sales: Table<Record<Sale>>,
-    bought: Table<Update<(u8, i64)>>,
-    walls: Table<Record<Sale>>,
-}
-
-fn run(shop: &Arc<Shop>, workers: usize, tables: &Tables, folder: &tempfile::TempDir) -> Result<(), Error> {
+fn run(shop: &Arc<Shop>, workers: usize, tables: &Ledgers, folder: &tempfile::TempDir) -> Result<(), Error> {
     let checkpoints = Checkpointing { interval_ms: 7, ..Checkpointing::to(folder.path().to_str().unwrap()) };
     let config = Config { epoch_ms: Some(1), checkpoints: Some(checkpoints), ..Config::workers(workers) };
     let shop = Arc::clone(shop);
@@ -215,7 +172,7 @@ proptest! {
         let safe = partitions.iter().map(|_| AtomicUsize::new(0)).collect();
         let shop = Shop { partitions, fuse: AtomicUsize::new(0), luck: Mutex::new(luck), safe, seekable };
         let (shop, folder) = (Arc::new(shop), tempfile::tempdir().unwrap());
-        let tables = Tables { sales: Table::new(), bought: Table::new(), walls: Table::new() };
+        let tables = Ledgers { sales: Ledger::new(), bought: Ledger::new(), walls: Ledger::new() };
         for (fuse, workers) in falls {
             shop.fuse.store(fuse, Ordering::SeqCst);
             match run(&shop, workers, &tables, &folder) {
@@ -226,11 +183,11 @@ proptest! {
         shop.fuse.store(usize::MAX, Ordering::SeqCst);
         run(&shop, last, &tables, &folder).unwrap();
 
-        let mut sold: Vec<Sale> = tables.sales.all().into_iter().map(|record| record.value).collect();
+        let mut sold: Vec<Sale> = tables.sales.items().into_iter().map(|record| record.value).collect();
         sold.sort_by_key(|sale| sale.id);
         prop_assert_eq!(&sold, &good);
         let mut bought = std::collections::BTreeMap::new();
-        for Update { row, diff } in tables.bought.all() {
+        for Update { row, diff } in tables.bought.items() {
             *bought.entry(row).or_insert(0) += diff;
         }
         bought.retain(|_, count| *count != 0);
@@ -239,7 +196,7 @@ proptest! {
             (sales > 0).then_some(((user, sales), 1))
         });
         prop_assert_eq!(bought, expected.collect());
-        prop_assert_eq!(tables.walls.all().len(), good.len());
+        prop_assert_eq!(tables.walls.items().len(), good.len());
     }
 }
 
@@ -303,7 +260,7 @@ fn a_source_that_gives_less_than_before_is_refused() {
         })
     };
     let folder = tempfile::tempdir().unwrap();
-    let tables = Tables { sales: Table::new(), bought: Table::new(), walls: Table::new() };
+    let tables = Ledgers { sales: Ledger::new(), bought: Ledger::new(), walls: Ledger::new() };
     assert!(run(&shop(100, 20), 1, &tables, &folder).is_err());
     let refused = run(&shop(3, usize::MAX), 1, &tables, &folder).unwrap_err().to_string();
     assert!(refused.contains("and had more before"), "{refused}");

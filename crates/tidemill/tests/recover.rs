@@ -2,11 +2,10 @@
 
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tidemill::{
-    Batch, Checkpointing, Config, Context, Data, Epoch, Error, Maintain, Millis, Old, Process, ReadStatus, Reader,
-    Record, Reject, Restore, Sink, SinkError, Source, SourceError, Start, StateError, Timing, Update, execute,
+    Checkpointing, Config, Context, Data, Epoch, Error, Events, Maintain, Millis, Old, Process, Record, Reject,
+    Restore, Sink, SinkError, Start, StateError, Timing, Update, execute,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -14,53 +13,6 @@ struct Sale {
     at: Millis,
     user: u8,
     cents: i64,
-}
-
-/// Sales in partitions, reading which fails once `fuse` records have been read.
-struct Sales {
-    partitions: Arc<Vec<Vec<Sale>>>,
-    fuse: Arc<AtomicUsize>,
-}
-
-struct SalesReader {
-    partitions: Arc<Vec<Vec<Sale>>>,
-    fuse: Arc<AtomicUsize>,
-    partition: usize,
-    next: usize,
-}
-
-impl Source for Sales {
-    type Item = Sale;
-    type Reader = SalesReader;
-
-    fn partitions(&self) -> Result<usize, SourceError> {
-        Ok(self.partitions.len())
-    }
-
-    fn open(&self, partition: usize, offset: u64) -> Result<SalesReader, SourceError> {
-        let (partitions, fuse) = (Arc::clone(&self.partitions), Arc::clone(&self.fuse));
-        Ok(SalesReader { partitions, fuse, partition, next: offset as usize })
-    }
-}
-
-impl Reader for SalesReader {
-    type Item = Sale;
-
-    fn read(&mut self, limit: usize, batch: &mut Batch<Sale>) -> Result<ReadStatus, SourceError> {
-        let sales = &self.partitions[self.partition];
-        for sale in sales.iter().skip(self.next).take(limit) {
-            if self.fuse.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err() {
-                return Err(SourceError::new("the fuse has blown"));
-            }
-            batch.push(sale.clone());
-            self.next += 1;
-        }
-        Ok(if self.next == sales.len() { ReadStatus::Done } else { ReadStatus::Ready })
-    }
-
-    fn offset(&self) -> u64 {
-        self.next as u64
-    }
 }
 
 /// Adds up a user's sales until there was none for 50 ms.
@@ -186,12 +138,12 @@ fn run(
     books: &Books,
     settings: Option<Checkpointing>,
 ) -> Result<(), Error> {
-    let (partitions, fuse) = (Arc::new(sales.to_vec()), Arc::new(AtomicUsize::new(fuse)));
+    let source = Events::partitioned(sales.to_vec()).fails_after(fuse);
     let books = books.clone();
     let config = Config { epoch_records: 5, checkpoints: settings, ..Config::workers(workers) };
     execute(config, move |job| {
-        let source = Sales { partitions: Arc::clone(&partitions), fuse: Arc::clone(&fuse) };
-        let sales = job.source("sales", source, Timing::by(|sale: &Sale| sale.at).disorder(20))?;
+        let timing = Timing::by(|sale: &Sale| sale.at).disorder(20);
+        let sales = job.source("sales", source.clone(), timing)?;
         let by_user = sales.key_by(|sale| sale.user);
         by_user.clone().process("sessions", Sessions)?.sink("sessions out", books.sessions.clone())?;
         let spent = by_user.maintain("spent", Spent)?;
@@ -231,7 +183,7 @@ proptest! {
         let (folder, books) = (tempfile::tempdir().unwrap(), Books::new());
         for (fuse, workers) in falls {
             match run(&sales, workers, fuse, &books, Some(every_epoch(&folder))) {
-                Err(Error::Source { reason, .. }) => prop_assert!(reason.contains("the fuse has blown")),
+                Err(Error::Source { reason, .. }) => prop_assert!(reason.contains("as it was told to")),
                 other => other.unwrap(),
             }
         }
@@ -310,13 +262,12 @@ fn run_one<M: Maintain<Key = u8, In = Sale> + Copy + Send + Sync>(
 where
     M::Row: Send + std::hash::Hash,
 {
-    let (partitions, fuse) = (Arc::new(vec![sales.to_vec()]), Arc::new(AtomicUsize::new(fuse)));
+    let source = Events::new(sales.to_vec()).fails_after(fuse);
     let rows = tidemill::Memory::new();
     let to_rows = rows.clone();
     let config = Config { epoch_records: 5, checkpoints: Some(every_epoch(folder)), ..Config::workers(workers) };
     let done = execute(config, move |job| {
-        let source = Sales { partitions: Arc::clone(&partitions), fuse: Arc::clone(&fuse) };
-        let sales = job.source("sales", source, Timing::by(|sale: &Sale| sale.at))?;
+        let sales = job.source("sales", source.clone(), Timing::by(|sale: &Sale| sale.at))?;
         sales.key_by(|sale| sale.user).maintain("spent", maintain)?.sink("rows", to_rows.clone())
     });
     (done.map(|_| ()), rows.take().into_iter().map(|(_, update)| update).collect())

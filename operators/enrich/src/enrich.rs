@@ -68,7 +68,7 @@ impl<T: Data, U: Data> Desk<T, U> {
         if self.log.on()
             && let Some(open) = self.open.get_mut(&epoch)
         {
-            open.kept.push((Answers::<Kept<U>>::name_of(&record.value), answer.clone()));
+            open.kept.push((self.log.name_of(&record.value), answer.clone()));
         }
         self.settle(epoch, record, answer);
     }
@@ -102,8 +102,8 @@ impl<T: Data, U: Data> Desk<T, U> {
                 give(answers, &open.caps[0], &mut open.answers);
                 give(dead, &open.caps[1], &mut open.dead);
             }
-            if !held && done && !open.kept.is_empty() {
-                unsafe_yet.push_back((log.keep(*epoch, &open.kept), open.caps.clone()));
+            if !held && done && log.on() {
+                unsafe_yet.push_back((log.keep(*epoch, std::mem::take(&mut open.kept)), open.caps.clone()));
             }
             held || !done
         });

@@ -27,6 +27,30 @@ impl<const N: usize, const W: usize, X: Aggregate<N>> Default for Past<N, W, X> 
     }
 }
 
+impl<const N: usize, const W: usize, X: Aggregate<N>> Past<N, W, X> {
+    /// Writes down what is new, or everything.
+    fn save<K: Key>(&mut self, key: &K, save: &mut Save) {
+        let (facts, written) = (self.history.numbers(), self.written.clone());
+        let count = |from: u32, to: u32| to.wrapping_sub(from);
+        // Facts go from the front, and come at the back.
+        let left = count(written.start, facts.start).min(count(written.start, written.end));
+        let left = written.start..written.start.wrapping_add(left);
+        pieces(&left).filter(|piece| !has(&facts, *piece)).for_each(|piece| save.gone(key, &(key, piece)));
+        let new = match count(written.end, facts.end).min(count(facts.start, facts.end)) {
+            _ if save.all => count(facts.start, facts.end),
+            // A question has moved the time, which the last piece has.
+            0 => u32::from(!self.history.is_empty()),
+            new => new,
+        };
+        for piece in pieces(&(facts.end.wrapping_sub(new)..facts.end)) {
+            let Range { start: first, end } = within(&facts, piece);
+            let facts = Facts(self.history.facts_of(first..end));
+            save.put(key, &(key, piece), &Piece { time: self.history.time(), first, facts });
+        }
+        self.written = facts;
+    }
+}
+
 /// A piece as it is written down, with its facts' times from one to the next.
 #[derive(Serialize)]
 struct Piece<T> {
@@ -83,6 +107,14 @@ fn pieces(facts: &Range<u32>) -> impl Iterator<Item = u32> + use<> {
     (0..count).map(move |n| first.wrapping_add(n) % (u32::MAX / FACTS + 1))
 }
 
+/// Whether `piece` is one of [`pieces`].
+fn has(facts: &Range<u32>, piece: u32) -> bool {
+    let start = piece.wrapping_mul(FACTS);
+    let around_first = facts.start.wrapping_sub(start) < FACTS;
+    let within = start.wrapping_sub(facts.start) < facts.end.wrapping_sub(facts.start);
+    facts.start != facts.end && (around_first || within)
+}
+
 /// The part of `facts` that is in `piece`, which one of [`pieces`] is.
 fn within(facts: &Range<u32>, piece: u32) -> Range<u32> {
     let start = piece.wrapping_mul(FACTS);
@@ -119,33 +151,11 @@ impl<K: Key, const N: usize, const W: usize, X: Aggregate<N>> Pasts<K, N, W, X> 
         for (key, written) in self.gone.drain(..) {
             // A key that has come again may have pieces of the same numbers.
             let now = self.keys.get(&key).map_or(0..0, |past| past.history.numbers());
-            for piece in pieces(&written).filter(|piece| !pieces(&now).any(|other| other == *piece)) {
+            for piece in pieces(&written).filter(|piece| !has(&now, *piece)) {
                 save.gone(&key, &(&key, piece));
             }
         }
-        let all = save.all;
-        self.keys.save_by(
-            save,
-            |past| past.history.newest(),
-            |key, past, save| {
-                let (history, facts) = (&past.history, past.history.numbers());
-                let kept = |piece: &u32| pieces(&facts).any(|other| other == *piece);
-                pieces(&past.written).filter(|piece| !kept(piece)).for_each(|piece| save.gone(key, &(key, piece)));
-                let unwritten = facts.end.wrapping_sub(past.written.end).min(facts.end.wrapping_sub(facts.start));
-                let from = match unwritten {
-                    _ if all => facts.start,
-                    // A question has moved the time.
-                    0 => facts.end.wrapping_sub(u32::from(!history.is_empty())),
-                    more => facts.end.wrapping_sub(more),
-                };
-                for piece in pieces(&(from..facts.end)) {
-                    let Range { start: first, end } = within(&facts, piece);
-                    let facts = Facts(history.facts_of(first..end));
-                    save.put(key, &(key, piece), &Piece { time: history.time(), first, facts });
-                }
-                past.written = facts;
-            },
-        );
+        self.keys.save_by(save, |past| past.history.newest(), |key, past, save| past.save(key, save));
     }
 
     /// Takes back a piece.
@@ -160,7 +170,8 @@ impl<K: Key, const N: usize, const W: usize, X: Aggregate<N>> Pasts<K, N, W, X> 
     pub fn loaded(&mut self, windows: &Windows<W>) -> Result<Vec<K>, StateError> {
         let mut keys = Vec::with_capacity(self.read.len());
         for (key, mut pieces) in self.read.drain() {
-            pieces.sort_by_key(|piece| (piece.facts.first().map(|fact| fact.at), piece.time));
+            // By number, of which a key has far fewer at once than there are.
+            pieces.sort_by(|a, b| (a.first.wrapping_sub(b.first) as i32).cmp(&0));
             let time = pieces.iter().map(|piece| piece.time).max().unwrap_or(i64::MIN);
             let first = pieces.first().map_or(0, |piece| piece.first);
             let facts: std::collections::VecDeque<_> = pieces.into_iter().flat_map(|piece| piece.facts).collect();
@@ -190,6 +201,10 @@ mod tests {
                 prop_assert!((1..=FACTS).contains(&len));
                 numbers.extend((0..len).map(|n| within.start.wrapping_add(n)));
                 prop_assert!(numbers.iter().rev().take(len as usize).all(|number| number / FACTS == piece));
+            }
+            for near in 0..40 {
+                let piece = (start / FACTS).wrapping_add(near).wrapping_sub(10) % (u32::MAX / FACTS + 1);
+                prop_assert_eq!(has(&facts, piece), pieces(&facts).any(|other| other == piece));
             }
             prop_assert_eq!(numbers, (0..len).map(|n| start.wrapping_add(n)).collect::<Vec<_>>());
         }

@@ -186,7 +186,7 @@ mod tests {
     use super::*;
     use crate::blocks::{Blocks, Fill};
     use std::sync::mpsc::{Sender, channel};
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     /// Standard input that a test types into.
     struct Typed(Receiver<Vec<u8>>, io::Cursor<Vec<u8>>);
@@ -212,12 +212,15 @@ mod tests {
         (send, Blocks::new(feed, 1 << 20))
     }
 
-    fn wait(blocks: &mut Blocks) -> Fill {
+    /// What there is once something is, within a minute.
+    fn wait(blocks: &mut Blocks) -> Result<Fill, SourceError> {
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
-            match blocks.fill().unwrap() {
-                Fill::Waiting => std::thread::sleep(Duration::from_millis(1)),
+            match blocks.fill() {
+                Ok(Fill::Waiting) => assert!(Instant::now() < deadline, "nothing came"),
                 fill => return fill,
             }
+            std::thread::yield_now();
         }
     }
 
@@ -226,17 +229,17 @@ mod tests {
         let (send, mut blocks) = typed();
         assert_eq!(blocks.fill().unwrap(), Fill::Waiting);
         send.send(b"1,a\n2".to_vec()).unwrap();
-        assert_eq!(wait(&mut blocks), Fill::More);
+        assert_eq!(wait(&mut blocks).unwrap(), Fill::More);
         assert_eq!(blocks.text(), b"1,a\n");
         blocks.consume(4);
         assert_eq!(blocks.place().unwrap(), "standard input:2");
         assert_eq!(blocks.fill().unwrap(), Fill::Waiting);
         send.send(b",b".to_vec()).unwrap();
         drop(send);
-        assert_eq!(wait(&mut blocks), Fill::More);
+        assert_eq!(wait(&mut blocks).unwrap(), Fill::More);
         assert_eq!(blocks.text(), b"2,b\n");
         blocks.consume(4);
-        assert_eq!(wait(&mut blocks), Fill::End);
+        assert_eq!(wait(&mut blocks).unwrap(), Fill::End);
     }
 
     #[test]
@@ -244,16 +247,15 @@ mod tests {
         let packed = zstd::encode_all(&b"1,a\n"[..], 1).unwrap();
         let (send, mut blocks) = typed();
         send.send(packed.clone()).unwrap();
-        assert_eq!(wait(&mut blocks), Fill::More);
+        assert_eq!(wait(&mut blocks).unwrap(), Fill::More);
         assert_eq!(blocks.text(), b"1,a\n");
 
         let (send, mut blocks) = typed();
         send.send(packed[..packed.len() - 2].to_vec()).unwrap();
         drop(send);
         let error = loop {
-            match blocks.fill() {
-                Ok(_) => std::thread::sleep(Duration::from_millis(1)),
-                Err(error) => break error.to_string(),
+            if let Err(error) = wait(&mut blocks) {
+                break error.to_string();
             }
         };
         assert!(error.contains("standard input") && error.contains("cut off"), "{error}");

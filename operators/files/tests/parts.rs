@@ -5,19 +5,22 @@ mod falls;
 use proptest::prelude::*;
 use std::fs;
 use std::path::Path;
-use tidemill::{Batch, Epoch, ReadStatus, Reader, Record, Seq, Sink, Source, Start, Update};
+use std::time::{Duration, Instant};
+use tidemill::{
+    Batch, Config, Epoch, Live, ReadStatus, Reader, Record, Seq, Sink, Source, Start, Timing, Update, execute,
+};
 use tidemill_files::{Csv, CsvRows, JsonLines, JsonRows, Parts};
 
 fn records<T>(rows: impl IntoIterator<Item = T>) -> Vec<Record<T>> {
     rows.into_iter().map(|value| Record { time: 0, seq: Seq::default(), value }).collect()
 }
 
-fn anew(lineage: &str) -> Start {
-    Start { lineage: lineage.into(), epoch: 0, exact_through: u64::MAX, saved: None }
+fn anew(checkpoints: bool) -> Start {
+    Start { lineage: "a".into(), checkpoints, epoch: 0, exact_through: u64::MAX, saved: None }
 }
 
 fn from(epoch: Epoch, saved: &[u8]) -> Start {
-    Start { lineage: "a".into(), epoch, exact_through: u64::MAX, saved: Some(saved.to_vec()) }
+    Start { lineage: "a".into(), checkpoints: true, epoch, exact_through: u64::MAX, saved: Some(saved.to_vec()) }
 }
 
 fn numbers(folder: &Path) -> Parts<Record<u32>, JsonRows> {
@@ -93,7 +96,7 @@ proptest! {
     ) {
         let folder = tempfile::tempdir().unwrap();
         let mut sink = Parts::records(folder.path(), JsonRows).unwrap().max_rows(max_rows).max_epochs(block);
-        sink.open(&anew("")).unwrap();
+        sink.open(&anew(false)).unwrap();
         let (mut epoch, mut all) = (0, vec![]);
         for (step, count) in epochs {
             epoch += step;
@@ -124,7 +127,7 @@ fn parts_come_back_as_csv_with_a_header_each_and_changes_with_their_epoch() {
     let folder = tempfile::tempdir().unwrap();
     let all: Vec<_> = falls::sales(&[5000]).remove(0);
     let mut sink = Parts::records(folder.path(), CsvRows::new()).unwrap().max_bytes(20_000);
-    sink.open(&anew("")).unwrap();
+    sink.open(&anew(false)).unwrap();
     for (epoch, sales) in all.chunks(100).enumerate() {
         sink.write(epoch as u64 + 1, &mut records(sales.to_vec())).unwrap();
         sink.commit(epoch as u64 + 1).unwrap();
@@ -136,7 +139,7 @@ fn parts_come_back_as_csv_with_a_header_each_and_changes_with_their_epoch() {
     let changes = tempfile::tempdir().unwrap();
     let update = |user, diff| Update { row: falls::Total { user, spent: 5 }, diff };
     let mut sink = Parts::updates(changes.path(), CsvRows::new().delimiter(b';')).unwrap();
-    sink.open(&anew("")).unwrap();
+    sink.open(&anew(false)).unwrap();
     sink.write(1, &mut vec![update(1, 1)]).unwrap();
     sink.write(2, &mut vec![update(1, -1), update(2, 1)]).unwrap();
     sink.close().unwrap();
@@ -147,7 +150,7 @@ fn parts_come_back_as_csv_with_a_header_each_and_changes_with_their_epoch() {
 #[test]
 fn a_part_is_seen_when_the_checkpoint_after_its_own_is_made() {
     let folder = tempfile::tempdir().unwrap();
-    let mut sink = open(folder.path(), &anew("a"));
+    let mut sink = open(folder.path(), &anew(true));
     write(&mut sink, 1..=5);
     assert!(seen(folder.path()).is_empty());
     sink.save().unwrap();
@@ -166,7 +169,7 @@ fn a_part_is_seen_when_the_checkpoint_after_its_own_is_made() {
 #[test]
 fn without_checkpoints_a_part_is_seen_when_it_is_done() {
     let folder = tempfile::tempdir().unwrap();
-    let mut sink = open(&folder.path().join("made"), &anew(""));
+    let mut sink = open(&folder.path().join("made"), &anew(false));
     write(&mut sink, 1..=3);
     assert_eq!(seen(&folder.path().join("made")), [part(1, 2)]);
 }
@@ -177,7 +180,7 @@ fn a_restart_goes_on_from_any_checkpoint() {
     for ended in [false, true] {
         for back_to in 1..=7 {
             let folder = tempfile::tempdir().unwrap();
-            let mut sink = open(folder.path(), &anew("a"));
+            let mut sink = open(folder.path(), &anew(true));
             let mut saved = vec![];
             for epoch in 1..=7 {
                 write(&mut sink, epoch..=epoch);
@@ -206,7 +209,7 @@ fn a_restart_goes_on_from_any_checkpoint() {
 #[test]
 fn torn_temporaries_are_cut_and_lost_ones_named() {
     let folder = tempfile::tempdir().unwrap();
-    let mut sink = open(folder.path(), &anew("a"));
+    let mut sink = open(folder.path(), &anew(true));
     write(&mut sink, 1..=3);
     let saved = sink.save().unwrap();
     drop(sink);
@@ -239,7 +242,7 @@ fn readers_may_take_parts_away_and_files_of_others_stay() {
     let folder = tempfile::tempdir().unwrap();
     let others = ["part-1-2.jsonl", "part-0000000000000001-0000000000000002.csv", ".part-x.jsonl.tmp", "_SUCCESS"];
     others.iter().for_each(|name| fs::write(folder.path().join(name), "x").unwrap());
-    let mut sink = open(folder.path(), &anew("a"));
+    let mut sink = open(folder.path(), &anew(true));
     write(&mut sink, 1..=2);
     let saved = sink.save().unwrap();
     drop(sink);
@@ -257,23 +260,23 @@ fn readers_may_take_parts_away_and_files_of_others_stay() {
 #[test]
 fn a_folder_has_one_sink() {
     let folder = tempfile::tempdir().unwrap();
-    let first = open(folder.path(), &anew(""));
-    let error = numbers(folder.path()).open(&anew("")).unwrap_err().to_string();
+    let first = open(folder.path(), &anew(false));
+    let error = numbers(folder.path()).open(&anew(false)).unwrap_err().to_string();
     assert!(error.contains("another sink, or another job") && error.contains("a folder of its own"), "{error}");
     drop(first);
-    open(folder.path(), &anew(""));
+    open(folder.path(), &anew(false));
 }
 
 #[test]
 fn parts_of_an_earlier_run_are_not_removed_unasked() {
     let folder = tempfile::tempdir().unwrap();
-    let mut sink = open(folder.path(), &anew(""));
+    let mut sink = open(folder.path(), &anew(false));
     write(&mut sink, 1..=5);
     sink.close().unwrap();
-    let error = numbers(folder.path()).open(&anew("")).unwrap_err().to_string();
+    let error = numbers(folder.path()).open(&anew(false)).unwrap_err().to_string();
     assert!(error.contains(&part(1, 2)) && error.contains("or use `Parts::replace`"), "{error}");
     let mut sink = numbers(folder.path()).replace();
-    sink.open(&anew("b")).unwrap();
+    sink.open(&anew(true)).unwrap();
     assert!(seen(folder.path()).is_empty());
     write(&mut sink, 1..=1);
     sink.close().unwrap();
@@ -293,12 +296,12 @@ fn rows_that_do_not_fit_name_the_folder() {
     let folder = tempfile::tempdir().unwrap();
     let bad = || records([std::collections::BTreeMap::from([((1, 2), 3)])]);
     let mut sink = Parts::records(folder.path(), JsonRows).unwrap();
-    sink.open(&anew("")).unwrap();
+    sink.open(&anew(false)).unwrap();
     let error = sink.write(1, &mut bad()).unwrap_err().to_string();
     assert!(error.starts_with("a row for `") && error.contains("cannot be JSON"), "{error}");
     drop(sink);
     let mut sink = Parts::records(folder.path(), CsvRows::new()).unwrap();
-    sink.open(&anew("")).unwrap();
+    sink.open(&anew(false)).unwrap();
     let error = sink.write(1, &mut bad()).unwrap_err().to_string();
     assert!(error.contains("cannot be CSV") && error.contains("`JsonRows`"), "{error}");
 }
@@ -307,11 +310,34 @@ fn rows_that_do_not_fit_name_the_folder() {
 #[cfg(target_os = "linux")]
 fn a_full_disk_names_the_folder() {
     let folder = tempfile::tempdir().unwrap();
-    let mut sink = open(folder.path(), &anew(""));
+    let mut sink = open(folder.path(), &anew(false));
     // Not there when the job begins, or it would be removed.
     std::os::unix::fs::symlink("/dev/full", folder.path().join(".part-0000000000000001.jsonl.tmp")).unwrap();
     sink.write(1, &mut records([1, 2, 3, 4])).unwrap();
     let error = sink.commit(1).unwrap_err().to_string();
     assert!(error.contains("cannot be written, for the disk is full") && error.ends_with("run again"), "{error}");
     assert!(error.starts_with(&format!("`{}`", folder.path().display())), "{error}");
+}
+
+#[test]
+fn without_checkpoints_a_part_is_seen_when_it_is_done_and_not_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    let (source, feeds) = Live::new(1, 10);
+    let to_lake = lake.clone();
+    let job = std::thread::spawn(move || {
+        execute(Config::default(), move |job| {
+            let numbers = job.source("numbers", source.clone(), Timing::by(|n: &u32| i64::from(*n)))?;
+            numbers.sink("lake", Parts::records(&to_lake, JsonRows)?.max_rows(1))
+        })
+    });
+    feeds[0].send(7).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !lake.is_dir() || seen(&lake).is_empty() {
+        assert!(Instant::now() < deadline && !job.is_finished(), "no part is seen while the job runs");
+        std::thread::yield_now();
+    }
+    drop(feeds);
+    job.join().unwrap().unwrap();
+    assert_eq!(seen(&lake).len(), 1);
 }

@@ -130,7 +130,7 @@ fn a_full_disk_is_an_error() {
 /// A run that saves after its first epoch, and dies in the third; then one that goes on from there, and ends.
 fn written_in_two_runs<T: Clone, S: Sink<Item = T>>(make: impl Fn() -> S, epochs: [Vec<T>; 3]) {
     let mut first = make();
-    first.open(&Start { lineage: "a".into(), epoch: 0, exact_through: 0, saved: None }).unwrap();
+    first.open(&Start { lineage: "a".into(), checkpoints: true, epoch: 0, exact_through: 0, saved: None }).unwrap();
     let write = |sink: &mut S, epoch: usize| {
         sink.write(epoch as u64, &mut epochs[epoch - 1].clone()).unwrap();
         sink.commit(epoch as u64).unwrap();
@@ -143,7 +143,9 @@ fn written_in_two_runs<T: Clone, S: Sink<Item = T>>(make: impl Fn() -> S, epochs
     write(&mut first, 3);
     drop(first);
     let mut second = make();
-    second.open(&Start { lineage: "a".into(), epoch: 1, exact_through: 0, saved: Some(saved) }).unwrap();
+    second
+        .open(&Start { lineage: "a".into(), checkpoints: true, epoch: 1, exact_through: 0, saved: Some(saved) })
+        .unwrap();
     write(&mut second, 2);
     write(&mut second, 3);
     second.save().unwrap();
@@ -174,7 +176,8 @@ fn a_file_that_lost_what_a_checkpoint_counts_on_is_named() {
     let path = folder.path().join("out.jsonl");
     let mut sink = JsonLinesSink::records(&path).unwrap();
     sink.write(1, &mut records(rows(3))).unwrap();
-    let start = Start { lineage: "a".into(), epoch: 1, exact_through: 9, saved: Some(sink.save().unwrap()) };
+    let start =
+        Start { lineage: "a".into(), checkpoints: true, epoch: 1, exact_through: 9, saved: Some(sink.save().unwrap()) };
     drop(sink);
     std::fs::write(&path, "short").unwrap();
     let error = JsonLinesSink::<Record<Row>>::records(&path).unwrap().open(&start).unwrap_err().to_string();

@@ -114,7 +114,7 @@ pub(crate) fn ask<'s, T: Data, U: Clone + 'static, M: Model>(
                             None => Err(Unscored::NotAsked),
                             Some(score) => {
                                 if log.on() {
-                                    new.push((Answers::<Scored<ScoreOf<M>>>::name_of(&value), score.clone()));
+                                    new.push((log.name_of(&value), score.clone()));
                                 }
                                 score.map_err(Unscored::Wrong)
                             }
@@ -130,10 +130,9 @@ pub(crate) fn ask<'s, T: Data, U: Clone + 'static, M: Model>(
                 count(&metrics.dead, bad.len());
                 give(&mut out, &epoch.caps[0], &mut good);
                 give(&mut dead_out, &epoch.caps[1], &mut bad);
-                if !new.is_empty() {
-                    let kept = log.keep(*epoch.caps[0].time(), &new);
+                if log.on() {
+                    let kept = log.keep(*epoch.caps[0].time(), std::mem::take(&mut new));
                     unsafe_yet.push_back((kept, epoch.caps.clone()));
-                    new.clear();
                 }
                 asked.pop_front();
             }

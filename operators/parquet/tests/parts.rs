@@ -74,7 +74,7 @@ fn records<T>(rows: impl IntoIterator<Item = T>) -> Vec<Record<T>> {
 }
 
 fn start(epoch: Epoch, saved: Option<&[u8]>) -> Start {
-    Start { lineage: "a".into(), epoch, exact_through: u64::MAX, saved: saved.map(<[u8]>::to_vec) }
+    Start { lineage: "a".into(), checkpoints: true, epoch, exact_through: u64::MAX, saved: saved.map(<[u8]>::to_vec) }
 }
 
 /// Parts that are seen, sorted.

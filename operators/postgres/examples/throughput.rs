@@ -53,7 +53,13 @@ fn measure<S: Sink>(
 fn main() -> Result<(), SinkError> {
     let url = std::env::args().nth(1).expect("the URL of a database to write to, as the argument");
     for (rows, size) in [(1_000, 1), (50_000, 100), (400_000, 10_000), (1_000_000, 200_000)] {
-        let first = || Start { lineage: format!("{size}"), epoch: 0, exact_through: Epoch::MAX, saved: None };
+        let first = || Start {
+            lineage: format!("{size}"),
+            checkpoints: true,
+            epoch: 0,
+            exact_through: Epoch::MAX,
+            saved: None,
+        };
         let sink = Postgres::events(&url, "throughput_events")?.timestamp("at").create_like(&payment(1))?.append();
         let event = |id| vec![Record { time: 0, seq: Seq::default(), value: payment(id) }];
         measure("events", sink, first(), rows, size, event);

@@ -65,6 +65,7 @@ impl Link {
                 let seconds = since.elapsed().as_secs();
                 return Err(Error::Unreachable { server: self.server.clone(), seconds, reason });
             }
+            // A server that comes back is not there at once; the sink's worker waits, and the sources with it.
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_secs(2));
         }

@@ -99,7 +99,7 @@ mod tests {
         let mark = |lineage: &str, epoch| Some(Mark { lineage: lineage.into(), epoch });
         let stand = |lineage: &str, epoch, exact: bool, saved: Option<Mark>, mark: Option<Mark>| {
             let exact_through = if exact { 8 } else { epoch };
-            let start = Start { lineage: lineage.into(), epoch, exact_through, saved: None };
+            let start = Start { lineage: lineage.into(), checkpoints: true, epoch, exact_through, saved: None };
             Stand::of(&start, saved.as_ref(), mark.as_ref())
         };
         // A first run, on a table that is new, or that an earlier one opened and wrote nothing to.

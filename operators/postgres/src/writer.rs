@@ -133,7 +133,7 @@ impl Writer {
     /// The open table. An engine that does not say where its job begins starts a lineage.
     pub fn opened(&mut self) -> Result<&mut Open, Error> {
         if self.open.is_none() {
-            self.open(&Start { lineage: random(), epoch: 0, exact_through: 0, saved: None })?;
+            self.open(&Start { lineage: random(), checkpoints: true, epoch: 0, exact_through: 0, saved: None })?;
         }
         self.is_open().ok_or(Error::Address)
     }

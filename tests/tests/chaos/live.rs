@@ -45,6 +45,21 @@ fn standard_input_is_in_the_log() {
     report("SIGKILL, standard input", "when all that was fed has come out", wanted, "output equal");
 }
 
+/// What is said of the first start, `--restore none`, would have the job begin anew after each kill.
+#[test]
+fn a_launched_job_goes_on_whatever_was_said_of_its_first_start() {
+    let place = Place::new();
+    let flags =
+        [place.checkpoints("kept"), ["--restore", "none", "--log", "info"].map(str::to_owned).to_vec()].concat();
+    let mut launch = place.launch(&[], &flags, "out");
+    assert!(until_it_has(10, &mut launch, &place.at("kept")), "{}", launch.said());
+    assert!(!launch.said().contains("going on from checkpoint"), "{}", launch.said());
+    until("a process to kill", || launch.process(1).is_some_and(|process| process.kill()) || launch.has_ended());
+    launch.ends_well();
+    assert!(launch.said().contains("going on from checkpoint"), "{}", launch.said());
+    place.check("out", &launch);
+}
+
 #[test]
 fn a_savepoint_is_kept_and_can_be_gone_back_to() {
     let place = Place::new();

@@ -133,7 +133,7 @@ fn manifests(shares: StreamVec<'_, Epoch, Share>, runtime: &Rc<Runtime>, checkpo
                     let _ = wake.activate();
                 });
                 writing = Some(cap);
-                let draft = Draft { savepoint: checkpoints.savepoint.get(), ..draft(epoch, shares, &runtime) };
+                let draft = draft(epoch, shares, &runtime, checkpoints.savepoint.get());
                 checkpoints.archive.writer.manifest(draft, tell);
             }
             while let Ok(outcome) = safe.try_recv() {
@@ -154,7 +154,7 @@ fn manifests(shares: StreamVec<'_, Epoch, Share>, runtime: &Rc<Runtime>, checkpo
     });
 }
 
-fn draft(epoch: Epoch, shares: Vec<Share>, runtime: &Runtime) -> Draft {
+fn draft(epoch: Epoch, shares: Vec<Share>, runtime: &Runtime, savepoint: bool) -> Draft {
     let plan = runtime.plan.borrow();
     let with_state = plan.nodes().iter().filter_map(|node| Some((node, node.name.clone()?, node.state.clone()?)));
     let operators = with_state.map(|(node, name, state_type)| OperatorInfo {
@@ -174,7 +174,7 @@ fn draft(epoch: Epoch, shares: Vec<Share>, runtime: &Runtime) -> Draft {
         workers: runtime.peers,
         processes: runtime.config.running_cluster().map_or(1, Cluster::processes),
         created_ms: 0,
-        savepoint: false,
+        savepoint,
     };
     for Share { id, wall, part, facts } in shares {
         (draft.id, draft.created_ms) = (id, wall);

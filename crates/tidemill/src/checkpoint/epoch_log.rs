@@ -74,13 +74,15 @@ pub(crate) struct Past {
     walls: BTreeMap<Epoch, Millis>,
     takes: HashMap<(String, u32), BTreeMap<Epoch, Take>>,
     chunks: HashMap<(String, u32), Vec<Chunk>>,
-    answers: HashMap<String, Vec<(Epoch, Vec<u8>)>>,
+    /// By operator and run.
+    answers: HashMap<String, BTreeMap<u64, Vec<(Epoch, Vec<u8>)>>>,
 }
 
 /// The body of an entry that is no account: what an operator was answered.
 #[derive(Serialize, Deserialize)]
 struct Answered {
     operator: String,
+    run: u64,
     answers: Vec<u8>,
 }
 
@@ -98,8 +100,8 @@ impl Past {
             };
             if !entry.account {
                 // Of an epoch that is formed otherwise, an answer may still be about the same item.
-                let Answered { operator, answers } = postcard::from_bytes(&entry.body).map_err(wrong)?;
-                past.answers.entry(operator).or_default().push((epoch, answers));
+                let Answered { operator, run, answers } = postcard::from_bytes(&entry.body).map_err(wrong)?;
+                past.answers.entry(operator).or_default().entry(run).or_default().push((epoch, answers));
                 continue;
             }
             let account: Account = postcard::from_bytes(&entry.body).map_err(wrong)?;
@@ -126,16 +128,21 @@ impl Past {
         self.takes.get(&(source.to_owned(), partition as u32)).cloned().unwrap_or_default()
     }
 
-    /// What an operator was answered, by epoch.
-    pub fn answers<A: DeserializeOwned>(&self, operator: &str) -> Result<Vec<(Epoch, Vec<A>)>> {
-        let answers = self.answers.get(operator).into_iter().flatten();
-        let decoded = answers.map(|(epoch, answers)| match postcard::from_bytes(answers) {
-            Ok(answers) => Ok((*epoch, answers)),
-            Err(error) => Err(Error::Checkpoint(format!(
-                "what `{operator}` was answered in epoch {epoch} cannot be decoded ({error}): was a type changed?"
-            ))),
-        });
-        decoded.collect()
+    /// What an operator was answered in each run, with the epoch and the name of what it is about.
+    pub fn answers<A: DeserializeOwned>(&self, operator: &str) -> Result<Vec<Answers<A>>> {
+        let decode = |entries: &Vec<(Epoch, Vec<u8>)>| {
+            let mut of_run = Vec::new();
+            for (epoch, answers) in entries {
+                let answers: Vec<(u64, A)> = postcard::from_bytes(answers).map_err(|error| {
+                    Error::Checkpoint(format!(
+                        "what `{operator}` was answered in epoch {epoch} cannot be decoded ({error}): was a type changed?"
+                    ))
+                })?;
+                of_run.extend(answers.into_iter().map(|(about, answer)| ((*epoch, about), answer)));
+            }
+            Ok(of_run)
+        };
+        self.answers.get(operator).into_iter().flat_map(BTreeMap::values).map(decode).collect()
     }
 
     /// What a partition that cannot be read again has read since its first `read` records; an earlier run may have read more
@@ -161,6 +168,9 @@ impl Past {
         Ok(records)
     }
 }
+
+/// Answers by epoch and name of what they are about.
+type Answers<A> = Vec<((Epoch, u64), A)>;
 
 pub(crate) type Done = Box<dyn FnOnce() + Send>;
 
@@ -334,7 +344,12 @@ impl EpochLog {
 
     /// What `operator` was answered in `epoch`; `done` is called when that is safe.
     pub fn answers(&self, epoch: Epoch, operator: &str, answers: Vec<u8>, done: Done) {
-        self.write(epoch, false, encode(&Answered { operator: operator.to_owned(), answers }), done);
+        self.write(
+            epoch,
+            false,
+            encode(&Answered { operator: operator.to_owned(), run: self.run.get().1, answers }),
+            done,
+        );
     }
 
     /// Which run this is, as each tick says.

@@ -151,6 +151,7 @@ fn accept(listener: &TcpListener, meeting: &Arc<Meeting>) {
                 if error.kind() != ErrorKind::WouldBlock && meeting.is_news(&error.to_string()) {
                     tracing::warn!("a connection could not be accepted: {error}");
                 }
+                // Accepting has no deadline, and must end when all have met.
                 std::thread::sleep(GLANCE);
             }
         }
@@ -176,6 +177,7 @@ fn dial(peer: usize, host: &str, meeting: &Meeting, until: Instant) {
         if meeting.is_news(&failed) {
             tracing::info!("process {peer} at {host} cannot be joined yet: {failed}");
         }
+        // Whoever is not there yet is tried again, ever less often.
         std::thread::sleep(pause);
         pause = (2 * pause).min(Duration::from_millis(500));
     }

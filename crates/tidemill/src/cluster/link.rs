@@ -139,6 +139,7 @@ impl Link {
             match self.0.writing.try_lock() {
                 // Who does not hear it is lost, as its reader will find.
                 Ok(mut writing) => return self.send(&mut writing, true, &bytes).is_ok(),
+                // A lock cannot be waited for with a deadline.
                 Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(1)),
                 Err(_) => return false,
             }
@@ -321,6 +322,7 @@ impl Write for Link {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if let Err(error) = self.send(&mut self.writing(), false, bytes) {
             let until = Instant::now() + LAST_WORDS;
+            // The other thread may hear why before it is said that nothing is known; it tells nobody when.
             while !self.0.bus.has_failed() && Instant::now() < until {
                 std::thread::sleep(Duration::from_millis(5));
             }

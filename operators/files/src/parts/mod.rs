@@ -378,7 +378,7 @@ impl<I: PartItem, F: PartFormat<I>> Sink for Parts<I, F> {
         let folder = Folder::open(&self.path, self.format.extension())?;
         let found = folder.list().map_err(|error| self.failed(&error))?;
         self.folder = Some(folder);
-        self.waits = !start.lineage.is_empty();
+        self.waits = start.checkpoints;
         match &start.saved {
             None => self.begin_anew(&found.visible)?,
             Some(saved) => {

@@ -3,12 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use tidemill::{
-    Batch, Checkpointing, Config, Error, Maintain, ReadStatus, Reader, Record, Source, SourceError, Timing, Update,
-    execute,
-};
+use tidemill::{Checkpointing, Config, Error, Events, Maintain, Record, Timing, Update, execute};
 use tidemill_files::{PartFormat, Parts};
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -17,53 +12,6 @@ pub struct Sale {
     pub user: u8,
     pub cents: Option<i64>,
     pub note: String,
-}
-
-/// Sales in partitions, reading which fails once `fuse` records have been read.
-struct Sales {
-    partitions: Arc<Vec<Vec<Sale>>>,
-    fuse: Arc<AtomicUsize>,
-}
-
-struct SalesReader {
-    partitions: Arc<Vec<Vec<Sale>>>,
-    fuse: Arc<AtomicUsize>,
-    partition: usize,
-    next: usize,
-}
-
-impl Source for Sales {
-    type Item = Sale;
-    type Reader = SalesReader;
-
-    fn partitions(&self) -> Result<usize, SourceError> {
-        Ok(self.partitions.len())
-    }
-
-    fn open(&self, partition: usize, offset: u64) -> Result<SalesReader, SourceError> {
-        let (partitions, fuse) = (Arc::clone(&self.partitions), Arc::clone(&self.fuse));
-        Ok(SalesReader { partitions, fuse, partition, next: offset as usize })
-    }
-}
-
-impl Reader for SalesReader {
-    type Item = Sale;
-
-    fn read(&mut self, limit: usize, batch: &mut Batch<Sale>) -> Result<ReadStatus, SourceError> {
-        let sales = &self.partitions[self.partition];
-        for sale in sales.iter().skip(self.next).take(limit) {
-            if self.fuse.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err() {
-                return Err(SourceError::new("the fuse has blown"));
-            }
-            batch.push(sale.clone());
-            self.next += 1;
-        }
-        Ok(if self.next == sales.len() { ReadStatus::Done } else { ReadStatus::Ready })
-    }
-
-    fn offset(&self) -> u64 {
-        self.next as u64
-    }
 }
 
 /// What each user has spent.
@@ -111,13 +59,12 @@ pub fn run<F: PartFormat<Record<Sale>>, G: PartFormat<Update<Total>>>(
     sale_rows: fn() -> F,
     total_rows: fn() -> G,
 ) -> Result<(), Error> {
-    let (partitions, fuse, lake) = (Arc::new(sales.to_vec()), Arc::new(AtomicUsize::new(fuse)), lake.to_owned());
+    let (source, lake) = (Events::partitioned(sales.to_vec()).fails_after(fuse), lake.to_owned());
     let checkpoints = checkpoints
         .map(|folder| Checkpointing { interval_ms: 0, ..Checkpointing::to(folder.to_string_lossy().into_owned()) });
     let config = Config { epoch_records: 5, checkpoints, ..Config::workers(workers) };
     execute(config, move |job| {
-        let source = Sales { partitions: Arc::clone(&partitions), fuse: Arc::clone(&fuse) };
-        let sales = job.source("sales", source, Timing::by(|sale: &Sale| sale.at).disorder(20))?;
+        let sales = job.source("sales", source.clone(), Timing::by(|sale: &Sale| sale.at).disorder(20))?;
         let by_user = sales.clone().key_by(|sale| sale.user);
         sales.sink("sales out", Parts::records(lake.join("sales"), sale_rows())?.max_rows(13))?;
         let totals = Parts::updates(lake.join("totals"), total_rows())?.max_rows(20).max_epochs(4);
@@ -164,7 +111,7 @@ pub fn falls<F: PartFormat<Record<Sale>>, G: PartFormat<Update<Total>>>(
     let ends = falls.iter().copied().chain([(usize::MAX, last)]);
     for (fuse, workers) in ends {
         match run(&sales, workers, fuse, &lake, Some(&checkpoints), sale_rows, total_rows) {
-            Err(Error::Source { reason, .. }) => assert!(reason.contains("the fuse has blown")),
+            Err(Error::Source { reason, .. }) => assert!(reason.contains("as it was told to")),
             other => other.unwrap(),
         }
         let now = visible(&lake);

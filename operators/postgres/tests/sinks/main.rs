@@ -34,13 +34,14 @@ pub(crate) fn update<T>(row: T, diff: isize) -> Update<T> {
 
 /// Where the first run of a lineage begins.
 pub(crate) fn first(lineage: &str) -> Start {
-    Start { lineage: lineage.to_owned(), epoch: 0, exact_through: Epoch::MAX, saved: None }
+    Start { lineage: lineage.to_owned(), checkpoints: true, epoch: 0, exact_through: Epoch::MAX, saved: None }
 }
 
 /// A restart at a checkpoint.
 pub(crate) fn restart(lineage: &str, (epoch, saved): (Epoch, Vec<u8>), exact: bool) -> Start {
     Start {
         lineage: lineage.to_owned(),
+        checkpoints: true,
         epoch,
         exact_through: if exact { Epoch::MAX } else { epoch },
         saved: Some(saved),
