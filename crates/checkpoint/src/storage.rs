@@ -9,10 +9,14 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 
 /// Bytes of an upload sent at once. Buckets want at least 5 MiB.
 const PIECE: usize = 8 << 20;
+
+/// Between two tries to lock a folder.
+const GLANCE: Duration = Duration::from_millis(20);
 
 /// Calls block the thread, so none may be made within an async runtime.
 #[derive(Clone)]
@@ -209,15 +213,20 @@ pub struct Lock {
 }
 
 impl Lock {
-    pub(crate) fn take(storage: &Storage) -> Result<Self> {
+    pub(crate) fn take(storage: &Storage, patience: Duration) -> Result<Self> {
         let Some(folder) = &storage.folder else { return Ok(Lock { _file: None }) };
         let path = folder.join("lock");
         let failed = |e: io::Error| Error::storage(&path.display().to_string(), &e);
         let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Lock { _file: Some(file) }),
-            Err(TryLockError::WouldBlock) => Err(Error::Locked(folder.display().to_string())),
-            Err(TryLockError::Error(error)) => Err(failed(error)),
+        let until = Instant::now() + patience;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Lock { _file: Some(file) }),
+                // A lock cannot be waited for with a deadline.
+                Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(GLANCE),
+                Err(TryLockError::WouldBlock) => return Err(Error::Locked(folder.display().to_string())),
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
         }
     }
 }

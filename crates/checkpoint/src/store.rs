@@ -7,6 +7,7 @@ use crate::part::{Footer, MAGIC, Part, PartWriter, TAIL};
 use crate::storage::{Lock, Storage, Upload};
 use object_store::ObjectStore;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Bytes read from the end of a part at once, which most footers fit.
 const FOOTER: u64 = 64 << 10;
@@ -66,10 +67,11 @@ impl Store {
         Store { storage, claims: Claims::default() }
     }
 
-    /// Holds a folder for one job: a second one is refused until the lock is dropped or its process ends. In a bucket
-    /// there is nothing to hold; there, a second job is refused when it would write a checkpoint that the first has.
-    pub fn lock(&self) -> Result<Lock> {
-        Lock::take(&self.storage)
+    /// Holds a folder for one job: a second one waits for `patience`, and is refused if the lock has not been dropped by
+    /// then, nor its process ended. In a bucket there is nothing to hold; there, a second job is refused when it would
+    /// write a checkpoint that the first has.
+    pub fn lock(&self, patience: Duration) -> Result<Lock> {
+        Lock::take(&self.storage, patience)
     }
 
     /// An id above those of all checkpoints and parts that are there, the damaged and the unfinished among them: where

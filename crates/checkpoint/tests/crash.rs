@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::thread;
+use std::time::Duration;
 use tidemill_checkpoint::{Error, Manifest, PartKind, PartRef, PartWriter, Result, Store};
 
 /// How many calls are still served, and whether the first one that is not has its effect all the same.
@@ -238,12 +240,16 @@ fn one_job_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let open = || Store::open(folder.path().to_str().unwrap()).unwrap();
     let (first, second) = (open(), open());
-    let lock = first.lock().unwrap();
-    assert!(matches!(second.lock(), Err(Error::Locked(_))));
+    let lock = first.lock(Duration::ZERO).unwrap();
+    assert!(matches!(second.lock(Duration::ZERO), Err(Error::Locked(_))));
     // Reading is always possible.
     assert!(second.latest().unwrap().manifest.is_none());
-    drop(lock);
-    let _lock = second.lock().unwrap();
+    // Whoever is about to end is waited for.
+    let _lock = thread::scope(|scope| {
+        let waits = scope.spawn(|| second.lock(Duration::from_secs(60)));
+        drop(lock);
+        waits.join().unwrap().unwrap()
+    });
 
     // Where there is no lock, the second to write a checkpoint is refused.
     let part = |store: &Store, value| {

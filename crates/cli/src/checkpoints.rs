@@ -272,7 +272,7 @@ fn verify(dir: &str, id: Option<u64>) -> Result<u8> {
 
 fn prune(dir: &str, keep: usize) -> Result<u8> {
     let store = Store::open(dir)?;
-    let _lock = store.lock()?;
+    let _lock = store.lock(Duration::ZERO)?;
     found(&store, dir)?;
     let pruned = store.prune(keep)?;
     let files = pruned.parts.len() + pruned.logs.len();
@@ -282,7 +282,7 @@ fn prune(dir: &str, keep: usize) -> Result<u8> {
 
 fn drop_one(dir: &str, id: u64) -> Result<u8> {
     let store = Store::open(dir)?;
-    let _lock = store.lock()?;
+    let _lock = store.lock(Duration::ZERO)?;
     store.drop_checkpoint(id)?;
     let pruned = store.prune(usize::MAX)?;
     println!("dropped checkpoint {id} and {} files", pruned.parts.len() + pruned.logs.len());

@@ -126,7 +126,7 @@ fn prunes_unless_a_job_runs() {
     let folder = tempfile::tempdir().unwrap();
     let store = fill(folder.path(), 3);
     let dir = folder.path().to_str().unwrap();
-    let lock = store.lock().unwrap();
+    let lock = store.lock(std::time::Duration::ZERO).unwrap();
     let (code, _, errors) = run(&["prune", dir, "--keep", "2"]);
     assert!(code == 75 && errors.contains("stop it first"), "{errors}");
     drop(lock);

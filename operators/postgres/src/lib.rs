@@ -63,7 +63,7 @@
 //! `tidemill_epochs`, and `CREATE` in the schema if that is not there. Lines go by `COPY`, many changes of a collection by a
 //! temporary table, few of them as values.
 //! An epoch costs some seven round trips and one wait for the server's disk, whatever its size; several epochs that are written
-//! before one commit cost as much as one (`cargo run --release -p tidemill-postgres --example throughput`). What is not
+//! before one commit cost as much as one (`cargo run --release -p tidemill-postgres --example commits`). What is not
 //! committed is held in memory, as text.
 //!
 //! There is **no TLS**: `sslmode=require` is an error, the default `prefer` goes on in plain text. Use a network you trust, a

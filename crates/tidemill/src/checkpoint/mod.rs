@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use tidemill_checkpoint::{Lock, Store};
 use timely::scheduling::Activator;
 
@@ -79,6 +80,9 @@ impl std::str::FromStr for Restore {
     }
 }
 
+/// How long a run before this one, whose launcher was killed, may take to end.
+const PREDECESSOR: Duration = Duration::from_secs(10);
+
 /// What a process knows of its job's checkpoints.
 pub(crate) struct Archive {
     pub settings: Checkpointing,
@@ -102,7 +106,7 @@ impl Archive {
     pub fn open(settings: Checkpointing, writes: bool) -> Result<Arc<Self>> {
         let failed = |error: tidemill_checkpoint::Error| Error::Checkpoint(error.to_string());
         let store = Store::create(&settings.address).map_err(failed)?;
-        let lock = writes.then(|| store.lock()).transpose().map_err(failed)?;
+        let lock = writes.then(|| store.lock(PREDECESSOR)).transpose().map_err(failed)?;
         let (restored, begun) = Restored::find(&store, settings.restore)?;
         let known = restored.as_ref().map(|restored| restored.manifest.lineage.clone()).or(begun);
         let mut next = store.next_id().map_err(failed)?;
