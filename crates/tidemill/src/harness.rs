@@ -78,7 +78,7 @@ impl Written {
 
     /// All that a machine has begun to write.
     fn finish<N: Kernel>(&mut self, machine: &mut Machine<N>) -> Result<(), StateError> {
-        if let Some(saved) = machine.save_more(|goes_on| Save::slice(goes_on, None, (0, 0)))? {
+        if let Some(saved) = machine.save_more(|goes_on| Save::slice(goes_on, None, Save::default()))? {
             self.add(saved);
         }
         Ok(())

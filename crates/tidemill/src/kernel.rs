@@ -142,8 +142,6 @@ pub(crate) struct Machine<K: Kernel> {
     waited: Vec<u8>,
     watermark: Millis,
     saving: Option<Saving>,
-    /// The largest slice of a checkpoint so far.
-    size: (usize, usize),
 }
 
 /// A checkpoint that an operator has begun to write down.
@@ -175,7 +173,6 @@ impl<K: Kernel> Machine<K> {
             waited: Vec::new(),
             watermark: BEGINNING,
             saving: None,
-            size: (0, 0),
         }
     }
 
@@ -245,8 +242,7 @@ impl<K: Kernel> Machine<K> {
         let mut save = slice(!saving.state.is_empty());
         self.kernel.save(&mut save);
         save.check()?;
-        let (is_last, (entries, bytes)) = (!save.has_more(), save.size());
-        self.size = (self.size.0.max(entries), self.size.1.max(bytes));
+        let is_last = !save.has_more();
         saving.state.push(save);
         if is_last {
             saving.waiting.check()?;
@@ -411,14 +407,10 @@ pub(crate) fn operate<'s, K: Kernel>(
                 give(&mut dead, &caps[2], &mut emit.dead);
             }
             if let Some(participant) = participant.as_mut().filter(|_| machine.is_saving()) {
-                let size = machine.size;
                 // Once there is no more input, this is not called again.
-                let all_at_once = frontiers.iter().all(|frontier| frontier.is_empty());
-                let slice = |goes_on| match all_at_once {
-                    true => Save::slice(goes_on, None, size),
-                    false => Save::slice(goes_on, Some(Instant::now() + SLICE), size),
-                };
-                match machine.save_more(slice) {
+                let has_ended = frontiers.iter().all(|frontier| frontier.is_empty());
+                let until = (!has_ended).then(|| Instant::now() + SLICE);
+                match machine.save_more(|goes_on| Save::slice(goes_on, until, participant.spare())) {
                     Ok(None) => activator.activate(),
                     Ok(Some(saved)) => participant.finish(|written| saved.add_to(written, &name)),
                     Err(error) => {

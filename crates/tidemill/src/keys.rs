@@ -504,7 +504,7 @@ mod tests {
                 prop_assert!(keys.notes.changed.len() <= 2 * keys.len() + 65);
             }
             if begun.is_some() {
-                write(&mut keys, Save::slice(true, None, (0, 0)), &mut written);
+                write(&mut keys, Save::slice(true, None, Save::default()), &mut written);
             }
             write(&mut keys, Save::new(false), &mut written);
             prop_assert_eq!(&written, &everything(&keys));

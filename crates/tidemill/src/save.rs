@@ -83,12 +83,13 @@ impl Save {
         Save { all, ..Save::default() }
     }
 
-    /// Room for what has changed, or for a part of it: what can be written until `until`. Slices after the first go on.
-    /// There is room for about as much as so many entries of so many bytes in all.
-    pub(crate) fn slice(goes_on: bool, until: Option<Instant>, (entries, bytes): (usize, usize)) -> Self {
+    /// For what has changed, or for a part of it: what can be written until `until`. Slices after the first go on. The memory
+    /// is that of `spare`.
+    pub(crate) fn slice(goes_on: bool, until: Option<Instant>, mut spare: Save) -> Self {
+        spare.bytes.clear();
+        spare.entries.clear();
         let slice = Slice { goes_on, until, at_once: AT_ONCE, worked: false, is_over: false };
-        let (entries, bytes) = (Vec::with_capacity(entries), Vec::with_capacity(bytes));
-        Save { slice: Some(slice), entries, bytes, ..Save::default() }
+        Save { slice: Some(slice), entries: spare.entries, bytes: spare.bytes, ..Save::default() }
     }
 
     /// The shortest slice there is, for tests.
@@ -133,9 +134,9 @@ impl Save {
         }
     }
 
-    /// How many entries are written, and bytes.
-    pub(crate) fn size(&self) -> (usize, usize) {
-        (self.entries.len(), self.bytes.len())
+    /// The memory it holds, in bytes.
+    pub(crate) fn room(&self) -> usize {
+        self.bytes.capacity() + self.entries.capacity() * size_of::<(u8, usize, usize, bool)>()
     }
 
     /// Writes an entry of `key`'s group: `value`, to be found by `place`, which is the key itself or contains it.

@@ -255,6 +255,11 @@ impl Participant {
         self.finish(write);
     }
 
+    /// Memory for what is written down.
+    pub fn spare(&self) -> Save {
+        self.checkpoints.archive.writer.spare()
+    }
+
     /// Begins to write that down; it is no longer due.
     pub fn begin(&mut self) {
         self.last = self.checkpoints.announced.get();
