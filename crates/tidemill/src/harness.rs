@@ -11,7 +11,7 @@ pub use derived::Derived;
 pub use ledger::Ledger;
 
 use crate::hash::{group_of, owner_of, stable_hash};
-use crate::kernel::{Emit, Kernel, Machine, StateError};
+use crate::kernel::{Emit, Kernel, Machine, Saving, StateError};
 use crate::maintain::{Maintain, MaintainKernel};
 use crate::process::{Process, ProcessKernel};
 use crate::record::{DeadLetter, Record, Seq};
@@ -64,16 +64,22 @@ struct Written {
 }
 
 impl Written {
-    fn save<N: Kernel>(&mut self, machine: &mut Machine<N>, all: bool) -> Result<(), StateError> {
-        let (mut state, mut waiting) = (Save::new(all), Save::new(all));
-        machine.save(&mut state, &mut waiting)?;
-        for (written, save) in [(&mut self.state, state), (&mut self.waiting, waiting)] {
-            for Change { group, key, value } in save.entries() {
+    fn add(&mut self, saved: Saving) {
+        let waiting = (&mut self.waiting, vec![saved.waiting]);
+        for (written, saves) in [(&mut self.state, saved.state), waiting] {
+            for Change { group, key, value } in saves.iter().flat_map(Save::entries) {
                 match value {
                     Some(value) => _ = written.insert((group, key.to_vec()), value.to_vec()),
                     None => _ = written.remove(&(group, key.to_vec())),
                 }
             }
+        }
+    }
+
+    /// All that a machine has begun to write.
+    fn finish<N: Kernel>(&mut self, machine: &mut Machine<N>) -> Result<(), StateError> {
+        if let Some(saved) = machine.save_more(|goes_on| Save::slice(goes_on, None, Save::default()))? {
+            self.add(saved);
         }
         Ok(())
     }
@@ -129,10 +135,26 @@ impl<N: Kernel> Harness<N> {
         }
         for (machine, batch) in self.machines.iter_mut().zip(batches) {
             machine.close(self.epoch, Some(self.watermark), vec![batch], &mut self.emitted);
-            if let Err(error) = self.written.save(machine, false) {
+            // What was begun an epoch ago is not to have anything of this one.
+            let mut save = || {
+                self.written.finish(machine)?;
+                machine.begin_save();
+                machine.save_more(Save::sliver).map(|saved| saved.map(|saved| self.written.add(saved)))
+            };
+            if let Err(error) = save() {
                 panic!("{error}");
             }
         }
+    }
+
+    /// Writes down everything up to the last epoch.
+    fn write_down(&mut self) -> Result<(), StateError> {
+        for machine in &mut self.machines {
+            self.written.finish(machine)?;
+            machine.begin_save();
+            self.written.finish(machine)?;
+        }
+        Ok(())
     }
 
     /// Throws the operator away and makes it again on `workers` from what it has written down, epoch by epoch, which must
@@ -140,9 +162,10 @@ impl<N: Kernel> Harness<N> {
     ///
     /// Panics if what it wrote of changes does not make what it writes of everything: a change went unnoticed.
     pub fn restore(&mut self, workers: usize) -> Result<Vec<N::Out>, StateError> {
+        self.write_down()?;
         let mut all = Written::default();
         for machine in &mut self.machines {
-            all.save(machine, true)?;
+            all.add(machine.save_all()?);
         }
         let mut said = Emit::default();
         let (machines, again) = self.read_back(&self.written, workers, &mut said)?;
@@ -178,13 +201,18 @@ impl<N: Kernel> Harness<N> {
         let mut again = Written::default();
         for machine in &mut machines {
             machine.loaded(self.epoch, said)?;
-            again.save(machine, true)?;
+            again.add(machine.save_all()?);
         }
         Ok((machines, again))
     }
 
     /// Whether the operator holds no state of any key.
-    pub fn is_empty(&self) -> bool {
+    ///
+    /// Panics if its state cannot be encoded.
+    pub fn is_empty(&mut self) -> bool {
+        if let Err(error) = self.write_down() {
+            panic!("{error}");
+        }
         self.written == Written::default()
     }
 

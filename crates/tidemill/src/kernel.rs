@@ -15,6 +15,7 @@ use crate::time::{BEGINNING, END, Epoch, Millis};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
@@ -103,6 +104,9 @@ pub trait Kernel: 'static {
     fn settle(&mut self, at: Closing, emit: &mut Emit<Self::In, Self::Out>);
 
     /// Writes down what has changed since the last time, or everything: [`Keys`](crate::Keys) knows which that is.
+    ///
+    /// This is called once for each slice of a checkpoint, with records between two. What is no matter of `Keys`, which
+    /// makes the slices, is written as it is in the first one, where [`Save::begins`] says so.
     fn save(&mut self, save: &mut Save);
 
     /// Takes back one of the entries that together are what was written down, in no particular order. A collection's kernel
@@ -137,8 +141,26 @@ pub(crate) struct Machine<K: Kernel> {
     /// The groups whose waiting records are written down.
     waited: Vec<u8>,
     watermark: Millis,
-    /// What was written down the last time.
-    size: (usize, usize),
+    saving: Option<Saving>,
+}
+
+/// A checkpoint that an operator has begun to write down.
+#[derive(Default)]
+pub(crate) struct Saving {
+    pub state: Vec<Save>,
+    pub waiting: Save,
+    watermark: Millis,
+}
+
+/// How long an operator writes down state before it looks for records.
+const SLICE: Duration = Duration::from_millis(2);
+
+impl Saving {
+    fn add_to(self, written: &mut Written, name: &str) {
+        written.facts.extra.push((format!("watermark of {name}"), encode(&self.watermark)));
+        written.state.extend(self.state.into_iter().map(|save| (name.to_owned(), save)));
+        written.state.push((waiting(name), self.waiting));
+    }
 }
 
 impl<K: Kernel> Machine<K> {
@@ -150,7 +172,7 @@ impl<K: Kernel> Machine<K> {
             earliest: Millis::MAX,
             waited: Vec::new(),
             watermark: BEGINNING,
-            size: (0, 0),
+            saving: None,
         }
     }
 
@@ -203,10 +225,44 @@ impl<K: Kernel> Machine<K> {
         ready
     }
 
-    /// Writes down what must survive a restart and has changed since the last time, or everything: the kernel's state, and
-    /// the records that wait.
-    pub fn save(&mut self, state: &mut Save, waiting: &mut Save) -> Result<(), StateError> {
-        self.kernel.save(state);
+    /// Begins to write down what must survive a restart and has changed since the last time: records that wait, and the
+    /// kernel's state, whose slices may follow later and are as it is now.
+    pub fn begin_save(&mut self) {
+        self.saving = Some(Saving { state: Vec::new(), waiting: self.save_waiting(), watermark: self.watermark });
+    }
+
+    /// Whether it has begun to.
+    pub fn is_saving(&self) -> bool {
+        self.saving.is_some()
+    }
+
+    /// Goes on with that in one slice, and gives everything once it is written.
+    pub fn save_more(&mut self, slice: impl FnOnce(bool) -> Save) -> Result<Option<Saving>, StateError> {
+        let Some(mut saving) = self.saving.take() else { return Ok(None) };
+        let mut save = slice(!saving.state.is_empty());
+        self.kernel.save(&mut save);
+        save.check()?;
+        let is_last = !save.has_more();
+        saving.state.push(save);
+        if is_last {
+            saving.waiting.check()?;
+            return Ok(Some(saving));
+        }
+        self.saving = Some(saving);
+        Ok(None)
+    }
+
+    /// Writes down everything.
+    pub fn save_all(&mut self) -> Result<Saving, StateError> {
+        let mut all = Saving { state: vec![Save::new(true)], waiting: self.save_waiting(), watermark: self.watermark };
+        self.kernel.save(&mut all.state[0]);
+        all.state[0].check()?;
+        all.waiting.check()?;
+        Ok(all)
+    }
+
+    fn save_waiting(&mut self) -> Save {
+        let mut waiting = Save::new(false);
         let mut groups: BTreeMap<u8, Vec<&Record<K::In>>> = BTreeMap::new();
         for record in &self.pending {
             groups.entry((self.group)(&record.value)).or_default().push(record);
@@ -220,24 +276,12 @@ impl<K: Kernel> Machine<K> {
             waiting.entry(*group, &(), Some(records));
         }
         self.waited = groups.into_keys().collect();
-        state.check().and_then(|()| waiting.check())
+        waiting
     }
 
     /// Goes on from `watermark`.
     pub fn resume(&mut self, watermark: Millis) {
         self.watermark = watermark;
-    }
-
-    /// The same, for a checkpoint.
-    fn write(&mut self, name: &str, written: &mut Written) -> Result<(), StateError> {
-        let (mut state, mut records) = (Save::like(self.size), Save::new(false));
-        self.save(&mut state, &mut records)?;
-        // A little more than this time, for growing is dear.
-        let (entries, bytes) = state.size();
-        self.size = (entries + entries / 4, bytes + bytes / 4);
-        written.facts.extra.push((format!("watermark of {name}"), encode(&self.watermark)));
-        written.state.extend([(name.to_owned(), state), (waiting(name), records)]);
-        Ok(())
     }
 
     /// Takes back an entry of the kernel's state as it was at the end of `epoch`.
@@ -306,7 +350,9 @@ pub(crate) fn operate<'s, K: Kernel>(
     recall(&mut machine, name, &runtime, &mut emit)?;
     let mut participant = Participant::join(runtime.checkpoints.as_ref());
     let mut builder = OperatorBuilder::new(name.to_owned(), job.scope());
-    runtime.name_operator(builder.operator_info().global_id, name);
+    let info = builder.operator_info();
+    runtime.name_operator(info.global_id, name);
+    let activator = job.scope().activator_for(info.address);
     let metrics = runtime.metrics(name);
     let probe = runtime.probe.clone();
     let (data, tides) = input.parts();
@@ -346,11 +392,8 @@ pub(crate) fn operate<'s, K: Kernel>(
                 if let Some(participant) = &mut participant
                     && participant.due().is_some_and(|due| due < first && passed(&due))
                 {
-                    participant.write(|written| {
-                        if let Err(error) = machine.write(&name, written) {
-                            runtime.shared.fail(Error::Operator { operator: name.clone(), reason: error.to_string() });
-                        }
-                    });
+                    participant.begin();
+                    machine.begin_save();
                 }
                 let Some(entry) = open.first_entry().filter(|entry| passed(entry.key())) else { break };
                 let (epoch, Open { caps, batches, watermark }) = entry.remove_entry();
@@ -362,6 +405,19 @@ pub(crate) fn operate<'s, K: Kernel>(
                 give(&mut out, &caps[0], &mut emit.out);
                 give(&mut late, &caps[1], &mut emit.late);
                 give(&mut dead, &caps[2], &mut emit.dead);
+            }
+            if let Some(participant) = participant.as_mut().filter(|_| machine.is_saving()) {
+                // Once there is no more input, this is not called again.
+                let has_ended = frontiers.iter().all(|frontier| frontier.is_empty());
+                let until = (!has_ended).then(|| Instant::now() + SLICE);
+                match machine.save_more(|goes_on| Save::slice(goes_on, until, participant.spare())) {
+                    Ok(None) => activator.activate(),
+                    Ok(Some(saved)) => participant.finish(|written| saved.add_to(written, &name)),
+                    Err(error) => {
+                        runtime.shared.fail(Error::Operator { operator: name.clone(), reason: error.to_string() });
+                        participant.finish(|_| ());
+                    }
+                }
             }
         }
     });

@@ -4,51 +4,147 @@ use crate::kernel::StateError;
 use crate::save::{Old, Save, Saved};
 use crate::stream::Key;
 use crate::time::Millis;
-use rustc_hash::{FxHashMap, FxHashSet};
+use hashbrown::HashTable;
+use hashbrown::hash_table::{Entry, OccupiedEntry};
+use rustc_hash::{FxBuildHasher, FxHashSet};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::collections::hash_map::Entry;
+use std::hash::{BuildHasher, Hash};
 
 /// The state of one worker's keys: a hash map that a kernel keeps its state in, so that a checkpoint costs what changed.
+///
+/// [`Keys::save`] writes in slices where the engine asks for them: events go on between two, and a key whose state is still
+/// to be written is written before it changes. So what is written is the state as it was when the first slice began.
 ///
 /// Nothing is noted before [`Keys::save`] is called for the first time, which writes down everything.
 #[derive(Clone, Debug)]
 pub struct Keys<K, S> {
-    map: FxHashMap<K, Slot<S>>,
-    /// The keys whose slot is marked as changed, some of which may be gone by now; those of them that came before `dense`.
-    changed: Vec<K>,
-    /// So many are marked that going through all is faster.
-    dense: bool,
-    /// Keys that were written down and are gone, unless they are in the map again.
-    gone: FxHashSet<K>,
-    tracks: bool,
+    table: HashTable<Slot<K, S>>,
+    notes: Notes<K, S>,
 }
 
 #[derive(Clone, Debug)]
-struct Slot<S> {
+struct Slot<K, S> {
+    key: K,
     state: S,
     /// Whether the state, as it was once, has been written down.
     saved: bool,
-    /// Whether the key is in `changed`.
-    changed: bool,
+    /// [`WRITTEN`], or which save is to write it.
+    mark: u8,
 }
 
-/// Slots that are looked at together.
-const AT_ONCE: usize = 64;
+/// The mark of a slot that has not changed since it was written.
+const WRITTEN: u8 = 0;
 
-/// Notes that a key has changed, of so many.
-#[inline]
-fn note<K: Clone>(changed: &mut Vec<K>, dense: &mut bool, keys: usize, key: &K) {
-    if changed.len() > keys / 4 + 64 {
-        *dense = true;
-    } else {
-        changed.push(key.clone());
+/// What is to be written.
+#[derive(Clone, Debug)]
+struct Notes<K, S> {
+    /// The mark of slots that the next save is to write: 1 and 2 in turn. The other marks what a save that has begun owes.
+    next: u8,
+    /// The keys marked so, some of which may be gone by now.
+    changed: Vec<K>,
+    /// So many are marked that going through all is faster: none is in `changed`.
+    dense: bool,
+    /// Keys that were written down and are gone, unless they are in the map again.
+    gone: FxHashSet<K>,
+    owed: Option<Owed<K, S>>,
+}
+
+/// What the last save that has begun has not yet given.
+#[derive(Clone, Debug)]
+struct Owed<K, S> {
+    write: Write<K, S>,
+    /// Written before it changed.
+    early: Save,
+    gone: Vec<K>,
+    rest: Rest<K>,
+}
+
+/// Where the slots are that are owed.
+#[derive(Clone, Debug)]
+enum Rest<K> {
+    /// Among these keys'.
+    Of(std::vec::IntoIter<K>),
+    /// From this place of the table on.
+    From(usize),
+}
+
+/// How a slot is written.
+#[derive(Clone, Debug)]
+enum Write<K, S> {
+    /// Its state, as one entry, perhaps of a window; none if the key is gone.
+    Whole(Option<Millis>, fn(Option<Millis>, &K, Option<&S>, &mut Save)),
+    /// As [`Keys::save_by`] says.
+    By { touch: fn(&S) -> i64, put: fn(&K, &mut S, &mut Save) },
+}
+
+impl<K, S> Write<K, S> {
+    fn slot(&self, slot: &mut Slot<K, S>, save: &mut Save) {
+        slot.mark = WRITTEN;
+        match self {
+            Write::Whole(window, put) => {
+                slot.saved = true;
+                put(*window, &slot.key, Some(&slot.state), save);
+            }
+            Write::By { put, .. } => put(&slot.key, &mut slot.state, save),
+        }
+    }
+
+    fn gone(&self, key: &K, save: &mut Save) {
+        if let Write::Whole(window, put) = self {
+            put(*window, key, None, save);
+        }
+    }
+
+    fn touch(&self, slot: &Slot<K, S>) -> i64 {
+        match self {
+            Write::Whole(..) => i64::from(slot.mark),
+            Write::By { touch, .. } => touch(&slot.state),
+        }
+    }
+}
+
+fn hash<K: Hash>(key: &K) -> u64 {
+    FxBuildHasher.hash_one(key)
+}
+
+impl<K: Clone, S> Notes<K, S> {
+    /// The slot, one of so many, is about to change.
+    #[inline]
+    fn changes(&mut self, keys: usize, slot: &mut Slot<K, S>) {
+        if slot.mark != self.next {
+            self.save_early(slot);
+            self.note(keys, slot);
+        }
+    }
+
+    /// Writes a slot that is owed, as long as it is what it was.
+    fn save_early(&mut self, slot: &mut Slot<K, S>) {
+        if slot.mark != WRITTEN
+            && slot.mark != self.next
+            && let Some(Owed { write, early, .. }) = &mut self.owed
+        {
+            write.slot(slot, early);
+        }
+    }
+
+    /// The next save has to write the slot.
+    #[inline]
+    fn note(&mut self, keys: usize, slot: &mut Slot<K, S>) {
+        slot.mark = self.next;
+        if self.dense {
+            return;
+        }
+        self.changed.push(slot.key.clone());
+        if self.changed.len() > keys / 4 + 64 {
+            (self.dense, self.changed) = (true, Vec::new());
+        }
     }
 }
 
 impl<K, S> Default for Keys<K, S> {
     fn default() -> Self {
-        Keys { map: FxHashMap::default(), changed: Vec::new(), dense: false, gone: FxHashSet::default(), tracks: false }
+        Self::with_capacity(0)
     }
 }
 
@@ -60,66 +156,66 @@ impl<K, S> Keys<K, S> {
 
     /// No keys, and room for this many.
     pub fn with_capacity(keys: usize) -> Self {
-        Keys { map: FxHashMap::with_capacity_and_hasher(keys, Default::default()), ..Self::default() }
+        let notes = Notes { next: 1, changed: Vec::new(), dense: true, gone: FxHashSet::default(), owed: None };
+        Keys { table: HashTable::with_capacity(keys), notes }
     }
 
     /// For how many keys there is room.
     pub fn capacity(&self) -> usize {
-        self.map.capacity()
+        self.table.capacity()
     }
 
     /// How many keys have state.
     pub fn len(&self) -> usize {
-        self.map.len()
+        self.table.len()
     }
 
     /// Whether no key has state.
     pub fn is_empty(&self) -> bool {
-        self.map.is_empty()
+        self.table.is_empty()
     }
 
     /// Every key with its state, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &S)> {
-        self.map.iter().map(|(key, slot)| (key, &slot.state))
+        self.table.iter().map(|slot| (&slot.key, &slot.state))
     }
 }
 
 impl<K: Key, S> Keys<K, S> {
     /// A key's state.
     pub fn get(&self, key: &K) -> Option<&S> {
-        self.map.get(key).map(|slot| &slot.state)
+        self.table.find(hash(key), |slot| slot.key == *key).map(|slot| &slot.state)
     }
 
     /// A key's state, to be changed.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut S> {
-        let keys = self.map.len();
-        let slot = self.map.get_mut(key)?;
-        if self.tracks && !slot.changed {
-            slot.changed = true;
-            note(&mut self.changed, &mut self.dense, keys, key);
-        }
+        let keys = self.table.len();
+        let slot = self.table.find_mut(hash(key), |slot| slot.key == *key)?;
+        self.notes.changes(keys, slot);
         Some(&mut slot.state)
     }
 
     /// A key's state, to be changed; `make` makes that of a new key.
     pub fn get_or_insert_with(&mut self, key: K, make: impl FnOnce(&K) -> S) -> &mut S {
-        let keys = self.map.len();
-        match self.map.entry(key) {
+        if self.table.len() == self.table.capacity()
+            && let Some(Owed { rest: Rest::From(_), .. }) = self.notes.owed
+        {
+            // Slots are about to change their places.
+            self.give_early();
+        }
+        let keys = self.table.len();
+        match self.table.entry(hash(&key), |slot| slot.key == key, |slot| hash(&slot.key)) {
             Entry::Occupied(slot) => {
-                if self.tracks && !slot.get().changed {
-                    note(&mut self.changed, &mut self.dense, keys, slot.key());
-                }
                 let slot = slot.into_mut();
-                slot.changed = self.tracks;
+                self.notes.changes(keys, slot);
                 &mut slot.state
             }
-            Entry::Vacant(slot) => {
-                let saved = self.tracks && self.gone.remove(slot.key());
-                if self.tracks {
-                    note(&mut self.changed, &mut self.dense, keys, slot.key());
-                }
-                let state = make(slot.key());
-                &mut slot.insert(Slot { state, saved, changed: self.tracks }).state
+            Entry::Vacant(place) => {
+                let saved = !self.notes.gone.is_empty() && self.notes.gone.remove(&key);
+                let state = make(&key);
+                let slot = place.insert(Slot { key, state, saved, mark: WRITTEN }).into_mut();
+                self.notes.note(keys, slot);
+                &mut slot.state
             }
         }
     }
@@ -134,15 +230,12 @@ impl<K: Key, S> Keys<K, S> {
 
     /// Goes through all keys, all of which may be changed, and drops those of which `keep` says no.
     pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut S) -> bool) {
-        let keys = self.map.len();
-        self.map.retain(|key, slot| {
-            let kept = keep(key, &mut slot.state);
+        let (keys, notes) = (self.table.len(), &mut self.notes);
+        self.table.retain(|slot| {
+            notes.changes(keys, slot);
+            let kept = keep(&slot.key, &mut slot.state);
             if !kept && slot.saved {
-                self.gone.insert(key.clone());
-            }
-            if kept && self.tracks && !slot.changed {
-                slot.changed = true;
-                note(&mut self.changed, &mut self.dense, keys, key);
+                notes.gone.insert(slot.key.clone());
             }
             kept
         });
@@ -151,69 +244,121 @@ impl<K: Key, S> Keys<K, S> {
 
     /// Drops a key, and gives its state.
     pub fn remove(&mut self, key: &K) -> Option<S> {
-        let (key, slot) = self.map.remove_entry(key)?;
-        if slot.saved {
-            self.gone.insert(key);
+        let mut slot = self.table.find_entry(hash(key), |slot| slot.key == *key).ok()?;
+        self.notes.save_early(slot.get_mut());
+        let (Slot { key, state, saved, .. }, _) = OccupiedEntry::remove(slot);
+        if saved {
+            self.notes.gone.insert(key);
         }
         self.shrink();
-        Some(slot.state)
+        Some(state)
     }
 
     /// As [`Keys::save`], of states that are written in several entries: `put` writes what is new of a key's, or everything
     /// where [`Save::all`] says so. `touch` reads what `put` will: for many keys at once, so that they wait for memory
     /// together. What was written of keys that are gone is left to the caller.
-    pub fn save_by(&mut self, save: &mut Save, touch: impl Fn(&S) -> i64, mut put: impl FnMut(&K, &mut S, &mut Save)) {
-        let all = save.all;
-        self.for_changed(all, touch, |key, slot| put(key, &mut slot.state, save));
+    pub fn save_by(&mut self, save: &mut Save, touch: fn(&S) -> i64, put: fn(&K, &mut S, &mut Save)) {
+        if save.begins() {
+            self.begin(Write::By { touch, put }, save.all);
+        }
+        self.give(save);
     }
 
-    /// Goes through the slots that have changed since the last time, or all.
-    fn for_changed(&mut self, all: bool, touch: impl Fn(&S) -> i64, mut take: impl FnMut(&K, &mut Slot<S>)) {
-        let changed = std::mem::take(&mut self.changed);
-        let all = all || !self.tracks;
-        let mut take = |key: &K, slot: &mut Slot<S>| {
-            slot.changed = false;
-            take(key, slot);
-        };
-        if all || self.dense {
-            let mut slots = self.map.iter_mut().filter(|(_, slot)| all || slot.changed);
-            let mut some = Vec::with_capacity(AT_ONCE);
-            loop {
-                some.extend(slots.by_ref().take(AT_ONCE));
-                if some.is_empty() {
-                    break;
+    /// From now on the slots that have changed since the last time are owed, or all.
+    fn begin(&mut self, write: Write<K, S>, all: bool) {
+        let notes = &mut self.notes;
+        if all {
+            self.table.iter_mut().for_each(|slot| slot.mark = notes.next);
+        }
+        let changed = std::mem::take(&mut notes.changed);
+        let rest = if all || notes.dense { Rest::From(0) } else { Rest::Of(changed.into_iter()) };
+        let gone = notes.gone.drain().collect();
+        (notes.next, notes.dense) = (3 - notes.next, false);
+        notes.owed = Some(Owed { write, early: Save::default(), gone, rest });
+    }
+
+    /// Gives what is owed, or as much as `save` has time for.
+    fn give(&mut self, save: &mut Save) {
+        let (table, next) = (&mut self.table, self.notes.next);
+        let Some(Owed { write, early, gone, rest }) = &mut self.notes.owed else { return };
+        let is_owed = |slot: &&Slot<K, S>| slot.mark != WRITTEN && slot.mark != next;
+        save.append(early);
+        let some = save.at_once();
+        while !gone.is_empty() && !save.is_over() {
+            gone.drain(gone.len().saturating_sub(some)..).for_each(|key| write.gone(&key, save));
+        }
+        match rest {
+            Rest::From(place) => {
+                while *place < table.num_buckets() && !save.is_over() {
+                    let places = *place..(*place + some).min(table.num_buckets());
+                    *place = places.end;
+                    let slots = places.clone().filter_map(|place| table.get_bucket(place)).filter(is_owed);
+                    std::hint::black_box(slots.fold(0, |sum, slot| sum ^ write.touch(slot)));
+                    for place in places {
+                        if let Some(slot) = table.get_bucket_mut(place)
+                            && is_owed(&&*slot)
+                        {
+                            write.slot(slot, save);
+                        }
+                    }
                 }
-                std::hint::black_box(some.iter().fold(0, |sum, (_, slot)| sum ^ touch(&slot.state)));
-                some.drain(..).for_each(|(key, slot)| take(key, slot));
             }
-        } else {
-            for some in changed.chunks(AT_ONCE) {
-                let slots = some.iter().filter_map(|key| self.map.get(key));
-                std::hint::black_box(slots.fold(0, |sum, slot| sum ^ touch(&slot.state)));
-                for key in some {
-                    if let Some(slot) = self.map.get_mut(key).filter(|slot| slot.changed) {
-                        take(key, slot);
+            Rest::Of(keys) => {
+                while keys.len() > 0 && !save.is_over() {
+                    let some = &keys.as_slice()[..some.min(keys.len())];
+                    let slots = some.iter().filter_map(|key| table.find(hash(key), |slot| slot.key == *key));
+                    std::hint::black_box(slots.filter(is_owed).fold(0, |sum, slot| sum ^ write.touch(slot)));
+                    let count = some.len();
+                    for key in keys.take(count) {
+                        if let Some(slot) = table.find_mut(hash(&key), |slot| slot.key == key)
+                            && is_owed(&&*slot)
+                        {
+                            write.slot(slot, save);
+                        }
                     }
                 }
             }
         }
-        (self.tracks, self.dense) = (true, false);
+    }
+
+    /// Writes all that is owed before it changes.
+    fn give_early(&mut self) {
+        let mut all = Save::default();
+        self.give(&mut all);
+        if let Some(owed) = &mut self.notes.owed {
+            owed.early = all;
+        }
     }
 
     /// Adds the state of a key as it was written down by [`Keys::save_by`].
     pub fn put_back(&mut self, key: K, state: S) {
-        self.tracks = true;
-        self.map.insert(key, Slot { state, saved: false, changed: false });
+        self.insert(Slot { key, state, saved: false, mark: WRITTEN });
+    }
+
+    /// Adds what is written down.
+    pub(crate) fn loaded(&mut self, key: K, state: S) -> &mut S {
+        self.insert(Slot { key, state, saved: true, mark: WRITTEN })
+    }
+
+    fn insert(&mut self, slot: Slot<K, S>) -> &mut S {
+        if self.table.is_empty() {
+            self.notes.dense = false;
+        }
+        match self.table.entry(hash(&slot.key), |other| other.key == slot.key, |slot| hash(&slot.key)) {
+            Entry::Occupied(mut place) => {
+                *place.get_mut() = slot;
+                &mut place.into_mut().state
+            }
+            Entry::Vacant(place) => &mut place.insert(slot).into_mut().state,
+        }
     }
 
     /// Drops from `changed` what is gone, once that is most of it.
     fn shrink(&mut self) {
-        if self.dense {
-            return;
-        }
-        if self.changed.len() > 2 * self.map.len() + 64 {
-            let changed = self.map.iter().filter(|(_, slot)| slot.changed);
-            self.changed = changed.map(|(key, _)| key.clone()).collect();
+        let notes = &mut self.notes;
+        if !notes.dense && notes.changed.len() > 2 * self.table.len() + 64 {
+            let changed = self.table.iter().filter(|slot| slot.mark == notes.next);
+            notes.changed = changed.map(|slot| slot.key.clone()).collect();
         }
     }
 }
@@ -241,46 +386,36 @@ impl<K: Key, S: Serialize + DeserializeOwned> Keys<K, S> {
         if entry.version != version {
             self.get_mut(&key);
         }
-        let slot = self.map.get_mut(&key).ok_or_else(|| StateError("the key is not equal to itself".to_owned()))?;
+        let slot = self.table.find_mut(hash(&key), |slot| slot.key == key);
+        let slot = slot.ok_or_else(|| StateError("the key is not equal to itself".to_owned()))?;
         Ok((key, &mut slot.state))
     }
 
     /// The same of the keys of one window.
     pub(crate) fn save_in(&mut self, window: Option<Millis>, save: &mut Save) {
-        let gone = std::mem::take(&mut self.gone);
-        let all = save.all;
-        self.for_changed(
-            all,
-            |_| 0,
-            |key, slot| {
-                slot.saved = true;
-                match window {
-                    None => save.put(key, key, &slot.state),
-                    Some(window) => save.put(key, &(window, key), &slot.state),
-                }
-            },
-        );
-        for key in &gone {
-            match window {
-                None => save.gone(key, key),
-                Some(window) => save.gone(key, &(window, key)),
+        fn put<K: Key, S: Serialize>(window: Option<Millis>, key: &K, state: Option<&S>, save: &mut Save) {
+            match (window, state) {
+                (None, Some(state)) => save.put(key, key, state),
+                (None, None) => save.gone(key, key),
+                (Some(window), Some(state)) => save.put(key, &(window, key), state),
+                (Some(window), None) => save.gone(key, &(window, key)),
             }
         }
-    }
-
-    /// Adds what is written down.
-    pub(crate) fn loaded(&mut self, key: K, state: S) -> &mut S {
-        self.tracks = true;
-        &mut self.map.entry(key).insert_entry(Slot { state, saved: true, changed: false }).into_mut().state
+        if save.begins() {
+            self.begin(Write::Whole(window, put), save.all);
+        }
+        self.give(save);
     }
 }
 
 impl<K: Key, S> Keys<K, S> {
-    /// Everything in it, and the keys that are written down.
-    pub(crate) fn into_parts(self) -> (impl Iterator<Item = (K, S)>, Vec<K>) {
-        let saved = self.map.iter().filter(|(_, slot)| slot.saved).map(|(key, _)| key.clone());
-        let saved = saved.chain(self.gone).collect();
-        (self.map.into_iter().map(|(key, slot)| (key, slot.state)), saved)
+    /// Everything in it, the keys that are written down, and what a save that has begun still owes.
+    pub(crate) fn into_parts(mut self) -> (impl Iterator<Item = (K, S)>, Vec<K>, Save) {
+        let mut rest = Save::default();
+        self.give(&mut rest);
+        let saved = self.table.iter().filter(|slot| slot.saved).map(|slot| slot.key.clone());
+        let saved = saved.chain(self.notes.gone).collect();
+        (self.table.into_iter().map(|slot| (slot.key, slot.state)), saved, rest)
     }
 }
 
@@ -292,8 +427,7 @@ mod tests {
 
     type Written = BTreeMap<(u8, Vec<u8>), Vec<u8>>;
 
-    fn write(keys: &mut Keys<u8, u32>, all: bool, written: &mut Written) -> usize {
-        let mut save = Save::new(all);
+    fn write(keys: &mut Keys<u8, u32>, mut save: Save, written: &mut Written) -> (usize, bool) {
         keys.save(&mut save);
         for entry in save.entries() {
             let place = (entry.group, entry.key.to_vec());
@@ -302,30 +436,48 @@ mod tests {
                 None => _ = written.remove(&place),
             }
         }
-        save.entries().count()
+        (save.entries().count(), save.has_more())
+    }
+
+    fn everything(keys: &Keys<u8, u32>) -> Written {
+        let mut all = Written::new();
+        write(&mut keys.clone(), Save::new(true), &mut all);
+        all
     }
 
     proptest! {
         #[test]
-        fn what_changed_makes_what_is(steps in prop::collection::vec((0..7u8, 0..12u8), 0..300)) {
+        fn what_changed_makes_what_is(
+            steps in prop::collection::vec((0..8u8, 0..120u8), 0..600), often in 1..30u8, slices in any::<bool>()
+        ) {
             let (mut keys, mut model, mut written) = (Keys::new(), BTreeMap::new(), Written::new());
-            let mut touched = std::collections::BTreeSet::new();
-            let mut first = true;
+            let (mut touched, mut count) = (std::collections::BTreeSet::new(), 0);
+            let (mut first, mut begun) = (true, None);
             for (number, (step, key)) in (0u32..).zip(steps) {
                 match step {
-                    0 => {
-                        let count = write(&mut keys, false, &mut written);
-                        prop_assert!(first || count <= touched.len(), "only what was touched is written");
-                        (first, touched) = (false, Default::default());
-                        let mut all = Written::new();
-                        write(&mut keys.clone(), true, &mut all);
-                        prop_assert_eq!(&written, &all);
+                    // So that some slices and saves have much between them, and some little.
+                    0 | 1 if key % often > 0 => {}
+                    0 | 1 => {
+                        let goes_on = begun.is_some();
+                        let (expected, most) = begun.take().unwrap_or_else(|| {
+                            let most = if first { usize::MAX } else { touched.len() };
+                            (first, touched, count) = (false, Default::default(), 0);
+                            (everything(&keys), most)
+                        });
+                        let save = if slices { Save::sliver(goes_on) } else { Save::new(false) };
+                        let (entries, has_more) = write(&mut keys, save, &mut written);
+                        count += entries;
+                        prop_assert!(count <= most, "only what was touched is written, and that once");
+                        match has_more {
+                            true => begun = Some((expected, most)),
+                            false => prop_assert_eq!(&written, &expected, "it is as it was when the save began"),
+                        }
                     }
-                    1 | 2 => {
+                    2 | 3 => {
                         prop_assert_eq!(keys.remove(&key), model.remove(&key));
                         touched.insert(key);
                     }
-                    6 => {
+                    4 if key % 4 == 0 => {
                         keys.retain(|_, state| {
                             *state += 1;
                             *state % 5 > 0
@@ -336,7 +488,7 @@ mod tests {
                         model.values_mut().for_each(|state| *state += 1);
                         model.retain(|_, state| *state % 5 > 0);
                     }
-                    3 => {
+                    5 => {
                         if let Some(state) = keys.get_mut(&key) {
                             *state = number;
                             model.insert(key, number);
@@ -349,9 +501,13 @@ mod tests {
                         touched.insert(key);
                     }
                 }
-                prop_assert!(keys.changed.len() <= 2 * keys.len() + 65);
+                prop_assert!(keys.notes.changed.len() <= 2 * keys.len() + 65);
             }
-            write(&mut keys, false, &mut written);
+            if begun.is_some() {
+                write(&mut keys, Save::slice(true, None, Save::default()), &mut written);
+            }
+            write(&mut keys, Save::new(false), &mut written);
+            prop_assert_eq!(&written, &everything(&keys));
             let mut again = Keys::<u8, u32>::new();
             for ((_, key), value) in &written {
                 again.load(Saved { version: 0, key, value }).unwrap();

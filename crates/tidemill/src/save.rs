@@ -4,18 +4,39 @@ use crate::hash::{group_of, stable_hash};
 use crate::kernel::StateError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::time::Instant;
 
 /// Where an operator writes down its state: entries by key group and key, which take the place of entries written before.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Save {
     /// Whether everything is asked for, not only what has changed since the last time.
     pub all: bool,
+    /// Where it is one of several slices.
+    slice: Option<Slice>,
     bytes: Vec<u8>,
     /// Of each entry its group, where its key begins in `bytes`, where that ends, and whether a value follows, up to the
     /// next entry.
     entries: Vec<(u8, usize, usize, bool)>,
     failure: Option<StateError>,
 }
+
+/// A part of what is written, made in one go.
+#[derive(Clone, Copy, Debug)]
+struct Slice {
+    /// Whether there were others before.
+    goes_on: bool,
+    /// When it ends, if there is more.
+    until: Option<Instant>,
+    /// How many entries to write between two looks at the clock.
+    at_once: usize,
+    /// Whether some have been.
+    worked: bool,
+    /// Whether there is more.
+    is_over: bool,
+}
+
+/// Entries that are written together: they wait for memory together.
+const AT_ONCE: usize = 64;
 
 /// One entry as it was written down.
 #[derive(Clone, Copy, Debug)]
@@ -62,14 +83,60 @@ impl Save {
         Save { all, ..Save::default() }
     }
 
-    /// Room for what has changed, which is about as much as so many entries of so many bytes in all.
-    pub(crate) fn like((entries, bytes): (usize, usize)) -> Self {
-        Save { entries: Vec::with_capacity(entries), bytes: Vec::with_capacity(bytes), ..Save::default() }
+    /// For what has changed, or for a part of it: what can be written until `until`. Slices after the first go on. The memory
+    /// is that of `spare`.
+    pub(crate) fn slice(goes_on: bool, until: Option<Instant>, mut spare: Save) -> Self {
+        spare.bytes.clear();
+        spare.entries.clear();
+        let slice = Slice { goes_on, until, at_once: AT_ONCE, worked: false, is_over: false };
+        Save { slice: Some(slice), entries: spare.entries, bytes: spare.bytes, ..Save::default() }
     }
 
-    /// How many entries are written, and bytes.
-    pub(crate) fn size(&self) -> (usize, usize) {
-        (self.entries.len(), self.bytes.len())
+    /// The shortest slice there is, for tests.
+    pub(crate) fn sliver(goes_on: bool) -> Self {
+        let slice = Slice { goes_on, until: Some(Instant::now()), at_once: 1, worked: false, is_over: false };
+        Save { slice: Some(slice), ..Save::default() }
+    }
+
+    /// Whether this is the first slice, or all there is: what is to be written is what is there now.
+    pub fn begins(&self) -> bool {
+        self.slice.is_none_or(|slice| !slice.goes_on)
+    }
+
+    /// How many entries to write before [`Save::is_over`] is asked again.
+    pub(crate) fn at_once(&self) -> usize {
+        self.slice.map_or(AT_ONCE, |slice| slice.at_once)
+    }
+
+    /// Whether what is left is to be written in another slice, asked before every few entries.
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.slice.as_mut().is_some_and(|slice| {
+            slice.is_over |= std::mem::replace(&mut slice.worked, true) 
+                && slice.until.is_some_and(|until| Instant::now() >= until);
+            slice.is_over
+        })
+    }
+
+    /// Whether there is more to be written than this.
+    pub(crate) fn has_more(&self) -> bool {
+        self.slice.is_some_and(|slice| slice.is_over)
+    }
+
+    /// Takes what another has.
+    pub(crate) fn append(&mut self, other: &mut Save) {
+        let start = self.bytes.len();
+        self.bytes.append(&mut other.bytes);
+        self.entries.extend(other.entries.drain(..).map(|(group, key, value, there)| {
+            (group, start + key, start + value, there)
+        }));
+        if let Some(failure) = other.failure.take() {
+            self.failure.get_or_insert(failure);
+        }
+    }
+
+    /// The memory it holds, in bytes.
+    pub(crate) fn room(&self) -> usize {
+        self.bytes.capacity() + self.entries.capacity() * size_of::<(u8, usize, usize, bool)>()
     }
 
     /// Writes an entry of `key`'s group: `value`, to be found by `place`, which is the key itself or contains it.

@@ -16,11 +16,13 @@ pub struct WindowedKeys<K, S> {
     windows: BTreeMap<Millis, Keys<K, S>>,
     /// What was written down of windows that are closed.
     gone: Vec<(Millis, K)>,
+    /// What a save that has begun owed when its window was closed.
+    early: Save,
 }
 
 impl<K, S> Default for WindowedKeys<K, S> {
     fn default() -> Self {
-        WindowedKeys { windows: BTreeMap::new(), gone: Vec::new() }
+        WindowedKeys { windows: BTreeMap::new(), gone: Vec::new(), early: Save::default() }
     }
 }
 
@@ -49,7 +51,8 @@ impl<K: Key, S> WindowedKeys<K, S> {
 
     /// Closes a window: takes out its keys, in no particular order.
     pub fn close(&mut self, window: Millis) -> impl Iterator<Item = (K, S)> + use<K, S> {
-        let (keys, saved) = self.windows.remove(&window).unwrap_or_default().into_parts();
+        let (keys, saved, mut owed) = self.windows.remove(&window).unwrap_or_default().into_parts();
+        self.early.append(&mut owed);
         self.gone.extend(saved.into_iter().map(|key| (window, key)));
         keys
     }
@@ -68,9 +71,12 @@ impl<K: Key, S> WindowedKeys<K, S> {
 impl<K: Key, S: Serialize + DeserializeOwned> WindowedKeys<K, S> {
     /// Writes down what has changed since the last time, or everything, as [`crate::Kernel::save`] wants it.
     pub fn save(&mut self, save: &mut Save) {
-        for (window, key) in self.gone.drain(..) {
-            if self.windows.get(&window).is_none_or(|keys| keys.get(&key).is_none()) {
-                save.gone(&key, &(window, &key));
+        save.append(&mut self.early);
+        if save.begins() {
+            for (window, key) in self.gone.drain(..) {
+                if self.windows.get(&window).is_none_or(|keys| keys.get(&key).is_none()) {
+                    save.gone(&key, &(window, &key));
+                }
             }
         }
         for (window, keys) in &mut self.windows {

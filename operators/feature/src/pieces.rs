@@ -148,11 +148,13 @@ impl<K: Key, const N: usize, const W: usize, X: Aggregate<N>> Pasts<K, N, W, X> 
 
     /// Writes down the facts that are new, or everything.
     pub fn save(&mut self, save: &mut Save) {
-        for (key, written) in self.gone.drain(..) {
-            // A key that has come again may have pieces of the same numbers.
-            let now = self.keys.get(&key).map_or(0..0, |past| past.history.numbers());
-            for piece in pieces(&written).filter(|piece| !has(&now, *piece)) {
-                save.gone(&key, &(&key, piece));
+        if save.begins() {
+            for (key, written) in self.gone.drain(..) {
+                // A key that has come again may have pieces of the same numbers.
+                let now = self.keys.get(&key).map_or(0..0, |past| past.history.numbers());
+                for piece in pieces(&written).filter(|piece| !has(&now, *piece)) {
+                    save.gone(&key, &(&key, piece));
+                }
             }
         }
         self.keys.save_by(save, |past| past.history.newest(), |key, past, save| past.save(key, save));

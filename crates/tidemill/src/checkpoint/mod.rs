@@ -226,6 +226,8 @@ impl Checkpoints {
 pub(crate) struct Participant {
     checkpoints: Rc<Checkpoints>,
     last: Epoch,
+    /// Whether it has begun to write, and not finished.
+    writes: bool,
 }
 
 impl Participant {
@@ -233,7 +235,7 @@ impl Participant {
     pub fn join(checkpoints: Option<&Rc<Checkpoints>>) -> Option<Self> {
         let checkpoints = Rc::clone(checkpoints?);
         checkpoints.participants.set(checkpoints.participants.get() + 1);
-        Some(Participant { checkpoints, last: 0 })
+        Some(Participant { checkpoints, last: 0, writes: false })
     }
 
     /// There is a checkpoint at the end of `epoch`: every source says so, before it lets go of the epoch.
@@ -249,10 +251,26 @@ impl Participant {
 
     /// Writes down what belongs into the checkpoint that is due.
     pub fn write(&mut self, write: impl FnOnce(&mut Written)) {
-        let checkpoints = &self.checkpoints;
-        self.last = checkpoints.announced.get();
-        write(&mut checkpoints.written.borrow_mut());
-        checkpoints.one_less();
+        self.begin();
+        self.finish(write);
+    }
+
+    /// Memory for what is written down.
+    pub fn spare(&self) -> Save {
+        self.checkpoints.archive.writer.spare()
+    }
+
+    /// Begins to write that down; it is no longer due.
+    pub fn begin(&mut self) {
+        self.last = self.checkpoints.announced.get();
+        self.writes = true;
+    }
+
+    /// Has all of it.
+    pub fn finish(&mut self, write: impl FnOnce(&mut Written)) {
+        self.writes = false;
+        write(&mut self.checkpoints.written.borrow_mut());
+        self.checkpoints.one_less();
     }
 }
 
@@ -260,7 +278,7 @@ impl Drop for Participant {
     /// An operator whose inputs have ended has nothing to write any more, and nobody waits for it.
     fn drop(&mut self) {
         self.checkpoints.participants.set(self.checkpoints.participants.get() - 1);
-        if self.due().is_some() {
+        if self.writes || self.due().is_some() {
             self.checkpoints.one_less();
         }
     }

@@ -2,9 +2,10 @@
 
 use super::{Facts, Written};
 use crate::error::{Error, Result};
+use crate::save::Save;
 use crate::time::Epoch;
-use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tidemill_checkpoint::{
     Compacted, Manifest, OperatorInfo, PartKind, PartRef, PartWriter, SinkPosition, SourcePosition, Store,
@@ -36,6 +37,8 @@ pub(crate) struct Draft {
 /// The thread, as seen from outside. It ends when this is dropped and everything is written.
 pub(crate) struct Writer {
     tasks: Mutex<Option<Sender<Task>>>,
+    /// What the last part was written down in, for the next: memory that is new costs as much as what is written to it.
+    spare: Arc<Spare>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -44,18 +47,28 @@ impl Writer {
     pub fn start(store: Store, lineage: String, keep: usize, before: Option<&Manifest>) -> Result<Self> {
         let (tasks, inbox) = channel();
         let (goes_on, parts) = (before.is_some(), before.map_or_else(Vec::new, |before| before.parts.clone()));
+        let spare = Arc::new(Spare::default());
+        let used = Arc::clone(&spare);
         let run = move || {
             let mut desk = Desk { store, lineage, keep, goes_on, first: None, parts, compacted: None };
             for task in inbox {
                 match task {
-                    Task::Part { id, worker, written, done } => done(desk.part(id, worker, &written)),
+                    Task::Part { id, worker, written, done } => {
+                        done(desk.part(id, worker, &written));
+                        used.put(written);
+                    }
                     Task::Manifest { checkpoint, done } => done(desk.manifest(*checkpoint)),
                 }
             }
         };
         let thread = std::thread::Builder::new().name("checkpoint writer".into()).spawn(run);
         let thread = thread.map_err(|error| Error::Start(error.to_string()))?;
-        Ok(Writer { tasks: Mutex::new(Some(tasks)), thread: Mutex::new(Some(thread)) })
+        Ok(Writer { tasks: Mutex::new(Some(tasks)), spare, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Memory to write down something in.
+    pub fn spare(&self) -> Save {
+        self.spare.take()
     }
 
     /// Writes a worker's part, and calls `done` with it from the thread; with nothing where nothing has changed.
@@ -69,7 +82,7 @@ impl Writer {
     }
 
     fn send(&self, task: Task) {
-        let tasks = self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tasks) = tasks.as_ref() {
             // The thread is there until this is dropped.
             let _ = tasks.send(task);
@@ -79,12 +92,40 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        drop(self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
-        if let Some(thread) = self.thread.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
+        drop(self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = thread.join();
         }
     }
 }
+
+/// Memory that was written down in.
+#[derive(Default)]
+struct Spare(Mutex<Vec<Save>>);
+
+impl Spare {
+    fn take(&self) -> Save {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    fn put(&self, written: Written) {
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bytes: usize = spare.iter().map(Save::room).sum();
+        for (_, save) in written.state {
+            let room = save.room();
+            if (SMALL..=LARGE - bytes.min(LARGE)).contains(&room) {
+                bytes += room;
+                spare.push(save);
+            }
+        }
+    }
+}
+
+/// Bytes from which on memory is worth keeping: less than that, the allocator keeps.
+const SMALL: usize = 64 << 10;
+
+/// Bytes that are kept at most.
+const LARGE: usize = 32 << 20;
 
 /// What the thread works with.
 struct Desk {
