@@ -111,8 +111,8 @@ impl Save {
     /// Whether what is left is to be written in another slice, asked before every few entries.
     pub(crate) fn is_over(&mut self) -> bool {
         self.slice.as_mut().is_some_and(|slice| {
-            slice.is_over |= std::mem::replace(&mut slice.worked, true) 
-                && slice.until.is_some_and(|until| Instant::now() >= until);
+            slice.is_over |=
+                std::mem::replace(&mut slice.worked, true) && slice.until.is_some_and(|until| Instant::now() >= until);
             slice.is_over
         })
     }
@@ -126,9 +126,9 @@ impl Save {
     pub(crate) fn append(&mut self, other: &mut Save) {
         let start = self.bytes.len();
         self.bytes.append(&mut other.bytes);
-        self.entries.extend(other.entries.drain(..).map(|(group, key, value, there)| {
-            (group, start + key, start + value, there)
-        }));
+        self.entries.extend(
+            other.entries.drain(..).map(|(group, key, value, there)| (group, start + key, start + value, there)),
+        );
         if let Some(failure) = other.failure.take() {
             self.failure.get_or_insert(failure);
         }
