@@ -1,6 +1,7 @@
 //! Kills at random moments.
 
 use crate::support::{Dice, Place, kills, report, until_it_has};
+use rustix::process::Signal;
 
 #[test]
 fn nothing_is_lost_and_nothing_comes_twice() {
@@ -62,4 +63,30 @@ fn nor_is_it_when_the_launcher_is_killed_and_another_takes_over_at_once() {
         killed += 1;
     }
     report("SIGKILL, join, the launcher", "at random, another started at once", killed, "output equal");
+}
+
+#[test]
+fn nor_is_it_when_there_are_more_or_fewer_processes_after_that() {
+    let place = Place::new();
+    let (mut dice, mut changes) = (Dice::thrown(), 0);
+    let wanted = kills(10).div_ceil(10);
+    for round in 0..wanted {
+        let (out, kept) = (format!("out {round}"), format!("kept {round}"));
+        let launch = |processes| place.launch(&["--processes", processes], &place.checkpoints(&kept), &out);
+        for processes in ["1", "3"] {
+            let mut job = launch(processes);
+            if !until_it_has(10 + dice.below(20), &mut job, &place.at(&kept)) {
+                continue;
+            }
+            // Asked to end, with a checkpoint, or not asked.
+            job.signal(if dice.below(2) == 0 { Signal::TERM } else { Signal::KILL });
+            job.end();
+            changes += 1;
+        }
+        let mut last = launch("2");
+        last.ends_well();
+        place.check(&out, &last);
+    }
+    assert!(changes >= wanted, "each job was at its end before it could be changed");
+    report("1, then 3, then 2 processes", "SIGTERM or SIGKILL between them", changes, "output equal");
 }

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 use tidemill_torch::{Architecture, Description, Kind, Network};
 
 /// Days of payments: as many as are scored in a few seconds.
@@ -72,12 +73,17 @@ impl Shop {
         command.args(["--postgres", &format!("{}?options=-csearch_path%3D{name}", self.server.url)]);
     }
 
-    fn launch(&self, name: &str) -> Running {
-        let mut command = launcher(&[]);
+    fn launch(&self, name: &str, launch: &[&str], interval: &str) -> Running {
+        let mut command = launcher(launch);
         command.arg(env!("CARGO_BIN_EXE_scoring"));
         self.flags(name, &mut command);
-        command.arg("--checkpoint-dir").arg(self.at(name)).args(["--checkpoint-interval", "20"]);
+        command.arg("--checkpoint-dir").arg(self.at(name)).args(["--checkpoint-interval", interval]);
         Running::start(&mut command, self.at(&format!("{name}.log")))
+    }
+
+    /// Bytes of alerts.
+    fn size(&self, name: &str) -> u64 {
+        std::fs::metadata(self.at(&format!("{name}.jsonl"))).map_or(0, |file| file.len())
     }
 
     /// The file has the same bytes, and the table the same rows, each once.
@@ -123,6 +129,28 @@ fn kill_in_transaction(shop: &Shop, name: &str, launch: &mut Running) -> bool {
     waiting && launch.process(0).is_some_and(|victim| victim.kill())
 }
 
+/// Kills a process of a job that is launched as users do it, and waits for an alert that had not been there: how often, and
+/// how long that took at most.
+fn kill_and_wait(shop: &Shop, dice: &mut Dice, wanted: u64) -> (u64, Duration) {
+    let (mut killed, mut longest, mut round) = (0, Duration::ZERO, 0);
+    while killed < wanted {
+        round += 1;
+        let name = format!("waited_{round}");
+        let mut launch = shop.launch(&name, &["--back-off", "500"], "1000");
+        while killed < wanted && until_it_has(2, &mut launch, &shop.at(&name)) {
+            let before = shop.size(&name);
+            if !launch.process(dice.below(3)).is_some_and(|victim| victim.kill()) {
+                continue;
+            }
+            let since = Instant::now();
+            until("an alert after a failure", || shop.size(&name) > before || launch.has_ended());
+            (killed, longest) = (killed + 1, longest.max(since.elapsed()));
+        }
+        shop.check(&name, &mut launch);
+    }
+    (killed, longest)
+}
+
 #[test]
 fn each_alert_comes_once_whatever_is_killed() {
     let shop = Shop::open();
@@ -131,7 +159,7 @@ fn each_alert_comes_once_whatever_is_killed() {
     while killed < random || within < aimed {
         round += 1;
         let name = format!("round_{round}");
-        let mut launch = shop.launch(&name);
+        let mut launch = shop.launch(&name, &[], "20");
         loop {
             if within < aimed && kill_in_transaction(&shop, &name, &mut launch) {
                 within += 1;
@@ -146,4 +174,7 @@ fn each_alert_comes_once_whatever_is_killed() {
     let outcome = format!("file equal; {rows} rows in PostgreSQL, each once");
     report("SIGKILL, fraud, one of 3 processes", "at random", killed, &outcome);
     report("SIGKILL, fraud, one of 3 processes", "within the sink's transaction", within, &outcome);
+    let (killed, longest) = kill_and_wait(&shop, &mut dice, aimed);
+    let outcome = format!("file equal; the next alert after {:.1} s at most", longest.as_secs_f64());
+    report("SIGKILL, fraud, launched as usual", "at random", killed, &outcome);
 }

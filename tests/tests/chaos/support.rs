@@ -263,12 +263,15 @@ pub fn written(out: &Path) -> Vec<Vec<u8>> {
     ["led.jsonl", "sessions.jsonl", "users.jsonl"].map(|name| std::fs::read(out.join(name)).unwrap()).to_vec()
 }
 
-/// `tidemill launch` of three processes, up to the program. They are started again as often as they fail, at once.
+/// `tidemill launch` of three processes, up to the program. They are started again as often as they fail, at once, unless
+/// `flags` say something else.
 pub fn launcher(flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_launcher"));
-    command.args(["--processes", "3", "--back-off", "0"]).args(flags);
-    if !flags.contains(&"--restarts") {
-        command.args(["--restarts", "100000"]);
+    command.args(flags);
+    for [flag, usual] in [["--processes", "3"], ["--back-off", "0"], ["--restarts", "100000"]] {
+        if !flags.contains(&flag) {
+            command.args([flag, usual]);
+        }
     }
     command.arg("--");
     command
