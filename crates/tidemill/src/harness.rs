@@ -138,8 +138,7 @@ impl<N: Kernel> Harness<N> {
             // What was begun an epoch ago is not to have anything of this one.
             let mut save = || {
                 self.written.finish(machine)?;
-                machine.begin_save();
-                machine.save_more(Save::sliver).map(|saved| saved.map(|saved| self.written.add(saved)))
+                machine.begin_save(Save::sliver).map(|saved| saved.map(|saved| self.written.add(saved)))
             };
             if let Err(error) = save() {
                 panic!("{error}");
@@ -151,7 +150,7 @@ impl<N: Kernel> Harness<N> {
     fn write_down(&mut self) -> Result<(), StateError> {
         for machine in &mut self.machines {
             self.written.finish(machine)?;
-            machine.begin_save();
+            machine.begin_save(Save::sliver)?.into_iter().for_each(|saved| self.written.add(saved));
             self.written.finish(machine)?;
         }
         Ok(())

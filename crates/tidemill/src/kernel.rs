@@ -225,10 +225,11 @@ impl<K: Kernel> Machine<K> {
         ready
     }
 
-    /// Begins to write down what must survive a restart and has changed since the last time: records that wait, and the
-    /// kernel's state, whose slices may follow later and are as it is now.
-    pub fn begin_save(&mut self) {
+    /// Begins to write down what must survive a restart and has changed since the last time, as it is now: records that
+    /// wait, and a first slice of the kernel's state. Gives everything if that is all.
+    pub fn begin_save(&mut self, slice: impl FnOnce(bool) -> Save) -> Result<Option<Saving>, StateError> {
         self.saving = Some(Saving { state: Vec::new(), waiting: self.save_waiting(), watermark: self.watermark });
+        self.save_more(slice)
     }
 
     /// Whether it has begun to.
@@ -236,7 +237,7 @@ impl<K: Kernel> Machine<K> {
         self.saving.is_some()
     }
 
-    /// Goes on with that in one slice, and gives everything once it is written.
+    /// Goes on with that in another slice, and gives everything once it is written.
     pub fn save_more(&mut self, slice: impl FnOnce(bool) -> Save) -> Result<Option<Saving>, StateError> {
         let Some(mut saving) = self.saving.take() else { return Ok(None) };
         let mut save = slice(!saving.state.is_empty());
@@ -387,13 +388,25 @@ pub(crate) fn operate<'s, K: Kernel>(
                 }
             });
             let passed = |epoch: &Epoch| !frontiers.iter().any(|frontier| frontier.less_equal(epoch));
+            // Once there is no more input, this is not called again.
+            let has_ended = frontiers.iter().all(|frontier| frontier.is_empty());
+            let until = || (!has_ended).then(|| Instant::now() + SLICE);
+            let finish = |participant: &mut Participant, saved: Result<Option<Saving>, StateError>| match saved {
+                Ok(None) => {}
+                Ok(Some(saved)) => participant.finish(|written| saved.add_to(written, &name)),
+                Err(error) => {
+                    runtime.shared.fail(Error::Operator { operator: name.clone(), reason: error.to_string() });
+                    participant.finish(|_| ());
+                }
+            };
             loop {
                 let first = open.first_key_value().map_or(Epoch::MAX, |(epoch, _)| *epoch);
                 if let Some(participant) = &mut participant
                     && participant.due().is_some_and(|due| due < first && passed(&due))
                 {
                     participant.begin();
-                    machine.begin_save();
+                    let slice = |goes_on| Save::slice(goes_on, until(), participant.spare());
+                    finish(participant, machine.begin_save(slice));
                 }
                 let Some(entry) = open.first_entry().filter(|entry| passed(entry.key())) else { break };
                 let (epoch, Open { caps, batches, watermark }) = entry.remove_entry();
@@ -407,17 +420,11 @@ pub(crate) fn operate<'s, K: Kernel>(
                 give(&mut dead, &caps[2], &mut emit.dead);
             }
             if let Some(participant) = participant.as_mut().filter(|_| machine.is_saving()) {
-                // Once there is no more input, this is not called again.
-                let has_ended = frontiers.iter().all(|frontier| frontier.is_empty());
-                let until = (!has_ended).then(|| Instant::now() + SLICE);
-                match machine.save_more(|goes_on| Save::slice(goes_on, until, participant.spare())) {
-                    Ok(None) => activator.activate(),
-                    Ok(Some(saved)) => participant.finish(|written| saved.add_to(written, &name)),
-                    Err(error) => {
-                        runtime.shared.fail(Error::Operator { operator: name.clone(), reason: error.to_string() });
-                        participant.finish(|_| ());
-                    }
-                }
+                let slice = |goes_on| Save::slice(goes_on, until(), participant.spare());
+                finish(participant, machine.save_more(slice));
+            }
+            if machine.is_saving() {
+                activator.activate();
             }
         }
     });
