@@ -9,7 +9,7 @@
 //! | the job's | it failed, and may not be restarted (any more): the code of the process that failed first (75 for one that only lost another does not count where there is another) |
 //! | 128 + signal | the process that failed first was killed by it |
 //! | 2, 65, 78 | wrong flags, a wrong graph, processes that do not fit together: never restarted, for it would fail again |
-//! | 66, 74 | no input, no checkpoint: not restarted where the first start fails so within five seconds |
+//! | 66, 74 | no input, no checkpoint, checkpoints that another job holds: not restarted where the first start fails so at once |
 //! | 71 | the program could not be started |
 //!
 //! Standard output of process 0 is this program's; what else the processes print goes to standard error, each line with the
@@ -76,8 +76,8 @@ const FOR_GOOD: [u8; 3] = [2, 65, 78];
 /// What would fail again if it is so from the beginning: no input, no checkpoint.
 const AT_ONCE: [u8; 2] = [66, 74];
 
-/// From the beginning.
-const SOON: Duration = Duration::from_secs(5);
+/// From the beginning: longer than a job waits for another to let go of its checkpoints.
+const SOON: Duration = Duration::from_secs(20);
 
 /// Signals that have come.
 #[derive(Default)]

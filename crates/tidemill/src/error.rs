@@ -80,6 +80,10 @@ pub enum Error {
     /// The processes of a cluster do not fit together: other programs, graphs, secrets or numbers.
     #[error("the processes do not fit together: {0}")]
     Mismatch(String),
+    /// The processes of a cluster would begin with different checkpoints: one looked while another was still being made, or
+    /// does not see the same folder.
+    #[error("the processes would not begin together: {0}")]
+    Apart(String),
     /// timely itself could not start.
     #[error("the workers could not start: {0}")]
     Start(String),
@@ -88,9 +92,9 @@ pub enum Error {
 impl Error {
     /// The process exit code that tells a supervisor what happened: 2 for flags, 65 for a graph
     /// that cannot be built, 66 for a source, 73 for a sink or report, 70 for an operator or a
-    /// panic, 71 for workers that cannot start, 74 for checkpoints, 75 for another process that failed or was lost, 78 for
-    /// processes that do not fit together (the numbers of `sysexits.h`), and 130 for a program that a signal
-    /// interrupted, as shells have it.
+    /// panic, 71 for workers that cannot start, 74 for checkpoints, 75 for another process that failed or was lost or
+    /// has found another checkpoint, 78 for processes that do not fit together (the numbers of `sysexits.h`), and 130 for
+    /// a program that a signal interrupted, as shells have it.
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Usage(_) => 2,
@@ -99,7 +103,7 @@ impl Error {
             Error::Operator { .. } | Error::Panic { .. } => 70,
             Error::Start(_) => 71,
             Error::Checkpoint(_) => 74,
-            Error::Peer { .. } | Error::Lost { .. } => 75,
+            Error::Peer { .. } | Error::Lost { .. } | Error::Apart(_) => 75,
             Error::Mismatch(_) => 78,
             Error::Interrupted => 130,
             Error::Sink { .. } | Error::Report { .. } => 73,

@@ -54,6 +54,9 @@ pub struct Harness<N: Kernel> {
     watermark: Millis,
     emitted: Emit<N::In, N::Out>,
     written: Written,
+    /// The same again, written down whole at the end of each epoch: what slices that come later are compared with.
+    twins: Vec<Machine<N>>,
+    whole: Written,
 }
 
 /// What an operator has written down, by group and place.
@@ -74,6 +77,13 @@ impl Written {
                 }
             }
         }
+    }
+
+    /// What has changed, in one go.
+    fn write<N: Kernel>(&mut self, machine: &mut Machine<N>) -> Result<(), StateError> {
+        let saved = machine.begin_save(|_| Save::new(false))?;
+        saved.into_iter().for_each(|saved| self.add(saved));
+        Ok(())
     }
 
     /// All that a machine has begun to write.
@@ -99,8 +109,10 @@ impl<N: Kernel> Harness<N> {
             watermark: crate::time::BEGINNING,
             emitted: Emit::default(),
             written: Written::default(),
+            twins: Vec::new(),
+            whole: Written::default(),
         };
-        harness.machines = harness.machines(workers);
+        (harness.machines, harness.twins) = (harness.machines(workers), harness.machines(workers));
         harness
     }
 
@@ -133,27 +145,46 @@ impl<N: Kernel> Harness<N> {
         for record in self.pushed.drain(..) {
             batches[owner_of((self.group)(&record.value), workers)].push(record);
         }
-        for (machine, batch) in self.machines.iter_mut().zip(batches) {
-            machine.close(self.epoch, Some(self.watermark), vec![batch], &mut self.emitted);
-            // What was begun an epoch ago is not to have anything of this one.
-            let mut save = || {
-                self.written.finish(machine)?;
-                machine.begin_save(Save::sliver).map(|saved| saved.map(|saved| self.written.add(saved)))
-            };
-            if let Err(error) = save() {
-                panic!("{error}");
-            }
+        let written = self.advance(batches);
+        if let Err(error) = written {
+            panic!("{error}");
         }
     }
 
-    /// Writes down everything up to the last epoch.
+    /// Closes an epoch, and has it written down: in the smallest slices, of which the first comes now and the others when
+    /// another epoch has been closed.
+    fn advance(&mut self, batches: Vec<Vec<Record<N::In>>>) -> Result<(), StateError> {
+        let (epoch, after) = (self.epoch, Some(self.watermark));
+        let twice = batches.clone();
+        for (machine, batch) in self.machines.iter_mut().zip(batches) {
+            machine.close(epoch, after, vec![batch], &mut self.emitted);
+            self.written.finish(machine)?;
+        }
+        self.compare();
+        for (twin, batch) in self.twins.iter_mut().zip(twice) {
+            twin.close(epoch, after, vec![batch], &mut Emit::default());
+            self.whole.write(twin)?;
+        }
+        for machine in &mut self.machines {
+            machine.begin_save(Save::sliver)?.into_iter().for_each(|saved| self.written.add(saved));
+        }
+        Ok(())
+    }
+
+    /// Writes down the rest of the last epoch.
     fn write_down(&mut self) -> Result<(), StateError> {
         for machine in &mut self.machines {
             self.written.finish(machine)?;
-            machine.begin_save(Save::sliver)?.into_iter().for_each(|saved| self.written.add(saved));
-            self.written.finish(machine)?;
         }
+        self.compare();
         Ok(())
+    }
+
+    fn compare(&self) {
+        assert!(
+            self.written == self.whole,
+            "what was written in slices is not the state as it was when the first was written: keep state in `Keys`, or              write it where `Save::begins` says so"
+        );
     }
 
     /// Throws the operator away and makes it again on `workers` from what it has written down, epoch by epoch, which must
@@ -173,6 +204,7 @@ impl<N: Kernel> Harness<N> {
             all == self.written || again == self.read_back(&all, workers, &mut Emit::default())?.1,
             "changes of state were not written down: use `Keys`, and change it by its methods"
         );
+        (self.twins, self.whole) = self.read_back(&self.written, workers, &mut Emit::default())?;
         (self.machines, self.written) = (machines, again);
         Ok(said.out)
     }

@@ -15,6 +15,7 @@ use crate::time::{BEGINNING, END, Epoch, Millis};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
@@ -105,7 +106,7 @@ pub trait Kernel: 'static {
 
     /// Writes down what has changed since the last time, or everything: [`Keys`](crate::Keys) knows which that is.
     ///
-    /// This is called once for each slice of a checkpoint, with records between two. What is no matter of `Keys`, which
+    /// This is called once for each slice of a checkpoint, with epochs between two. What is no matter of `Keys`, which
     /// makes the slices, is written as it is in the first one, where [`Save::begins`] says so.
     fn save(&mut self, save: &mut Save);
 
@@ -388,9 +389,9 @@ pub(crate) fn operate<'s, K: Kernel>(
                 }
             });
             let passed = |epoch: &Epoch| !frontiers.iter().any(|frontier| frontier.less_equal(epoch));
-            // Once there is no more input, this is not called again.
-            let has_ended = frontiers.iter().all(|frontier| frontier.is_empty());
-            let until = || (!has_ended).then(|| Instant::now() + SLICE);
+            // Once there is no more input, this is not called again; and a job that is to end does not wait.
+            let ends = frontiers.iter().all(|frontier| frontier.is_empty()) || runtime.shared.stop.load(SeqCst);
+            let until = || (!ends).then(|| Instant::now() + SLICE);
             let finish = |participant: &mut Participant, saved: Result<Option<Saving>, StateError>| match saved {
                 Ok(None) => {}
                 Ok(Some(saved)) => participant.finish(|written| saved.add_to(written, &name)),

@@ -16,7 +16,7 @@ use std::hash::{BuildHasher, Hash};
 /// [`Keys::save`] writes in slices where the engine asks for them: events go on between two, and a key whose state is still
 /// to be written is written before it changes. So what is written is the state as it was when the first slice began.
 ///
-/// Nothing is noted before [`Keys::save`] is called for the first time, which writes down everything.
+/// Before [`Keys::save`] is called for the first time, which writes down everything, no key is noted.
 #[derive(Clone, Debug)]
 pub struct Keys<K, S> {
     table: HashTable<Slot<K, S>>,

@@ -16,13 +16,15 @@ pub struct WindowedKeys<K, S> {
     windows: BTreeMap<Millis, Keys<K, S>>,
     /// What was written down of windows that are closed.
     gone: Vec<(Millis, K)>,
+    /// What of it the last save that has begun has not yet given.
+    owed: Vec<(Millis, K)>,
     /// What a save that has begun owed when its window was closed.
     early: Save,
 }
 
 impl<K, S> Default for WindowedKeys<K, S> {
     fn default() -> Self {
-        WindowedKeys { windows: BTreeMap::new(), gone: Vec::new(), early: Save::default() }
+        WindowedKeys { windows: BTreeMap::new(), gone: Vec::new(), owed: Vec::new(), early: Save::default() }
     }
 }
 
@@ -73,11 +75,12 @@ impl<K: Key, S: Serialize + DeserializeOwned> WindowedKeys<K, S> {
     pub fn save(&mut self, save: &mut Save) {
         save.append(&mut self.early);
         if save.begins() {
-            for (window, key) in self.gone.drain(..) {
-                if self.windows.get(&window).is_none_or(|keys| keys.get(&key).is_none()) {
-                    save.gone(&key, &(window, &key));
-                }
-            }
+            self.owed.append(&mut self.gone);
+            self.owed.retain(|(window, key)| self.windows.get(window).is_none_or(|keys| keys.get(key).is_none()));
+        }
+        while !self.owed.is_empty() && !save.is_over() {
+            let rest = self.owed.len().saturating_sub(save.at_once());
+            self.owed.drain(rest..).for_each(|(window, key)| save.gone(&key, &(window, &key)));
         }
         for (window, keys) in &mut self.windows {
             keys.save_in(Some(*window), save);

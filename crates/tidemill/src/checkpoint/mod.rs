@@ -80,7 +80,7 @@ impl std::str::FromStr for Restore {
     }
 }
 
-/// How long a run before this one, whose launcher was killed, may take to end.
+/// How long another run may take to let go of the checkpoints: one that is about to end, as when its launcher was killed.
 const PREDECESSOR: Duration = Duration::from_secs(10);
 
 /// What a process knows of its job's checkpoints.

@@ -37,7 +37,7 @@ pub(crate) struct Draft {
 /// The thread, as seen from outside. It ends when this is dropped and everything is written.
 pub(crate) struct Writer {
     tasks: Mutex<Option<Sender<Task>>>,
-    /// What the last part was written down in, for the next: memory that is new costs as much as what is written to it.
+    /// What earlier parts were written down in, for the next: memory that is new costs as much as what is written to it.
     spare: Arc<Spare>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }

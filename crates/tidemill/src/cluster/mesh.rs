@@ -126,8 +126,7 @@ impl Bus {
                 let most = ours.lines().count().max(theirs.lines().count());
                 let (one, other) = lines.take(most).find(differ).unwrap_or(("", ""));
                 if one.starts_with(BEGINS) {
-                    // Not for good: one looked while a checkpoint was still being made, or does not see the same folder.
-                    return Some(Err(Error::Checkpoint(format!(
+                    return Some(Err(Error::Apart(format!(
                         "process {process} {other}, and this one {one}: start all again, and see that all find the same \
                          checkpoints"
                     ))));
