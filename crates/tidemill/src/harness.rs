@@ -96,7 +96,8 @@ impl Written {
 }
 
 impl<N: Kernel> Harness<N> {
-    /// Tests a kernel, keyed by `key`, on `workers`. `make` makes it, also after a restore.
+    /// Tests a kernel, keyed by `key`, on `workers`. `make` makes it, also after a restore, and each time twice: one of the
+    /// two is written down in slices while it goes on, the other whole, to compare them.
     pub fn kernel<K: Key>(workers: usize, key: impl Fn(&N::In) -> K + 'static, make: impl Fn() -> N + 'static) -> Self {
         let group: Rc<dyn Fn(&N::In) -> u8> = Rc::new(move |event| group_of(stable_hash(&key(event))));
         let mut harness = Harness {
