@@ -1,6 +1,7 @@
 //! Ranks: the top of each key, as rows that are true now.
 //!
 //! - [`Ranks::top_counts`]: the items of a key that had the most events.
+//! - [`Ranks::top_sums`]: the items of a key whose events weigh most in all, where weights may be below 0.
 //! - [`Ranks::top_k`]: the events of a key with the greatest scores.
 //! - [`Ranks::latest`]: the latest event of a key, which makes a table of a stream.
 //! - [`ranked`]: the same of a collection's rows, which may be retracted, with the rank of each.
@@ -33,15 +34,18 @@
 mod counts;
 mod latest;
 mod ranked;
+mod sums;
 mod top;
 
 pub use counts::Counted;
 pub use latest::Latest;
 pub use ranked::{Ranked, ranked};
+pub use sums::Summed;
 pub use top::Top;
 
 use counts::CountsKernel;
 use std::hash::Hash;
+use sums::SumsKernel;
 use tidemill::{Collection, Data, Key, Keyed, Result};
 
 /// Ranks within each key of a stream.
@@ -60,6 +64,25 @@ pub trait Ranks<'s, T: Data, K: Key>: Sized {
         n: usize,
         item: impl Fn(&T) -> I + 'static,
     ) -> Result<Collection<'s, Counted<K, I>>>
+    where
+        I: Data + Ord + Hash;
+
+    /// The `n` items of each key with the greatest sums of weights, with the sum; of items with the same sum, the lesser come
+    /// first. `weighed` says which item an event is about, and by how much it changes the sum: what is taken back weighs
+    /// less than 0. An item with a sum of 0 or less is not there. Every event counts, also late ones. Rows change in the epoch
+    /// of the events that change them.
+    ///
+    /// State: one sum per key and item, as long as it is not 0. A sum stops at what an `i64` holds.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`](tidemill::Error::Graph) if the name is taken.
+    fn top_sums<I>(
+        self,
+        name: &str,
+        n: usize,
+        weighed: impl Fn(&T) -> (I, i64) + 'static,
+    ) -> Result<Collection<'s, Summed<K, I>>>
     where
         I: Data + Ord + Hash;
 
@@ -105,6 +128,19 @@ impl<'s, T: Data, K: Key, F: Fn(&T) -> K + Clone + 'static> Ranks<'s, T, K> for 
         I: Data + Ord + Hash,
     {
         let kernel = CountsKernel::new(self.key(), item, n);
+        Ok(self.kernel_rows(name, kernel)?.0)
+    }
+
+    fn top_sums<I>(
+        self,
+        name: &str,
+        n: usize,
+        weighed: impl Fn(&T) -> (I, i64) + 'static,
+    ) -> Result<Collection<'s, Summed<K, I>>>
+    where
+        I: Data + Ord + Hash,
+    {
+        let kernel = SumsKernel::new(self.key(), weighed, n);
         Ok(self.kernel_rows(name, kernel)?.0)
     }
 

@@ -1,0 +1,213 @@
+//! Sums that may fall as well as grow, and the items with the greatest.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
+use std::hash::Hash;
+use std::marker::PhantomData;
+use tidemill::{Closing, Data, Emit, Epoch, Kernel, Key, Keys, Order, Record, Save, Saved, StateError, type_name};
+
+/// An item's sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Summed<K, I> {
+    /// The key.
+    pub key: K,
+    /// The item.
+    pub item: I,
+    /// The sum of its events' weights, above 0.
+    pub sum: i64,
+}
+
+/// One key's sums.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(bound = "I: Data + Ord + Hash")]
+struct Board<I> {
+    /// Those that are not 0.
+    sums: FxHashMap<I, i64>,
+    /// Greatest first; of equal ones, the lesser item first.
+    top: Vec<(i64, I)>,
+    /// Whose sums have changed in this epoch.
+    #[serde(skip)]
+    touched: FxHashSet<I>,
+}
+
+impl<I> Default for Board<I> {
+    fn default() -> Self {
+        Board { sums: FxHashMap::default(), top: Vec::new(), touched: FxHashSet::default() }
+    }
+}
+
+impl<I: Data + Ord + Hash> Board<I> {
+    /// Adds to an item's sum; says whether this is the epoch's first change.
+    fn add(&mut self, item: I, weight: i64) -> bool {
+        let sum = self.sums.entry(item.clone()).or_default();
+        *sum = sum.saturating_add(weight);
+        if *sum == 0 {
+            self.sums.remove(&item);
+        }
+        let first = self.touched.is_empty();
+        self.touched.insert(item);
+        first
+    }
+
+    /// The top as it is now.
+    fn settle(&mut self, n: usize) -> Vec<(i64, I)> {
+        let sum = |item: &I| self.sums.get(item).copied().filter(|sum| *sum > 0);
+        let fell = |(before, item): &(i64, I)| self.touched.contains(item) && sum(item).is_none_or(|now| now < *before);
+        let place = |(item, sum): (&I, &i64)| (*sum > 0).then(|| (*sum, item.clone()));
+        // Whoever is neither in the top nor touched comes into it only where one of it falls.
+        let mut top: Vec<(i64, I)> = if self.top.len() >= n && self.top.iter().any(fell) {
+            self.sums.iter().filter_map(place).collect()
+        } else {
+            let stay = self.top.iter().map(|(_, item)| item).filter(|item| !self.touched.contains(*item));
+            stay.chain(&self.touched).filter_map(|item| Some((sum(item)?, item.clone()))).collect()
+        };
+        let best_first = |a: &(i64, I), b: &(i64, I)| (Reverse(a.0), &a.1).cmp(&(Reverse(b.0), &b.1));
+        if top.len() > n {
+            top.select_nth_unstable_by(n, best_first);
+            top.truncate(n);
+        }
+        top.sort_unstable_by(best_first);
+        top.shrink_to_fit();
+        self.touched = FxHashSet::default();
+        top
+    }
+}
+
+/// The sums of one worker's keys.
+pub(crate) struct SumsKernel<K, T, I, F, G> {
+    key: F,
+    weighed: G,
+    n: usize,
+    keys: Keys<K, Board<I>>,
+    /// The keys with sums that have changed in this epoch.
+    changed: Vec<K>,
+    events: PhantomData<fn(T)>,
+}
+
+impl<K, T, I, F, G> SumsKernel<K, T, I, F, G> {
+    pub fn new(key: F, weighed: G, n: usize) -> Self {
+        SumsKernel { key, weighed, n, keys: Keys::new(), changed: Vec::new(), events: PhantomData }
+    }
+}
+
+fn rows<'a, K: Key, I: Data>(
+    key: &'a K,
+    top: impl Iterator<Item = &'a (i64, I)> + 'a,
+    epoch: Epoch,
+    diff: isize,
+) -> impl Iterator<Item = (Summed<K, I>, Epoch, isize)> + 'a {
+    top.map(move |(sum, item)| (Summed { key: key.clone(), item: item.clone(), sum: *sum }, epoch, diff))
+}
+
+impl<K, T, I, F, G> Kernel for SumsKernel<K, T, I, F, G>
+where
+    K: Key,
+    T: Data,
+    I: Data + Ord + Hash,
+    F: Fn(&T) -> K + 'static,
+    G: Fn(&T) -> (I, i64) + 'static,
+{
+    type In = T;
+    type Out = (Summed<K, I>, Epoch, isize);
+
+    fn kind(&self) -> String {
+        format!("top {} sums", self.n)
+    }
+
+    fn state(&self) -> String {
+        type_name::<Board<I>>()
+    }
+
+    fn order(&self) -> Order {
+        Order::Any
+    }
+
+    fn records(&mut self, _: Closing, records: &mut Vec<Record<T>>, _: &mut Emit<T, Self::Out>) {
+        for Record { value, .. } in records.drain(..) {
+            let key = (self.key)(&value);
+            let (item, weight) = (self.weighed)(&value);
+            let first = match self.keys.get_mut(&key) {
+                Some(board) => board.add(item, weight),
+                None => self.keys.get_or_default(key.clone()).add(item, weight),
+            };
+            if first {
+                self.changed.push(key);
+            }
+        }
+    }
+
+    fn settle(&mut self, at: Closing, emit: &mut Emit<T, Self::Out>) {
+        for key in self.changed.drain(..) {
+            let Some(board) = self.keys.get_mut(&key) else { continue };
+            let top = board.settle(self.n);
+            let before = std::mem::replace(&mut board.top, top);
+            let there: FxHashSet<&(i64, I)> = board.top.iter().collect();
+            emit.out.extend(rows(&key, before.iter().filter(|place| !there.contains(place)), at.epoch, -1));
+            let there: FxHashSet<&(i64, I)> = before.iter().collect();
+            emit.out.extend(rows(&key, board.top.iter().filter(|place| !there.contains(place)), at.epoch, 1));
+            if board.sums.is_empty() {
+                self.keys.remove(&key);
+            }
+        }
+    }
+
+    fn save(&mut self, save: &mut Save) {
+        self.keys.save(save);
+    }
+
+    fn load(&mut self, at: Closing, entry: Saved<'_>, emit: &mut Emit<T, Self::Out>) -> Result<(), StateError> {
+        let (key, board) = self.keys.load(entry)?;
+        emit.out.extend(rows(&key, board.top.iter(), at.epoch, 1));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+    use tidemill::harness::Harness;
+
+    proptest! {
+        #[test]
+        fn the_top_is_what_adding_up_and_sorting_gives_after_every_epoch(
+            epochs in prop::collection::vec(prop::collection::vec((0u8..3, 0u16..9, -3i64..5), 0..30), 1..12),
+            n in 0usize..5, workers in 1usize..5, cut in 0usize..12, after in 1usize..5,
+        ) {
+            type Event = (u8, u16, i64);
+            let key = |event: &Event| event.0;
+            let make = move || SumsKernel::new(key, |event: &Event| (event.1, event.2), n);
+            let mut harness = Harness::kernel(workers, key, make);
+            let (mut sums, mut rows) = (BTreeMap::<_, i64>::new(), BTreeMap::<_, isize>::new());
+            for (number, epoch) in epochs.into_iter().enumerate() {
+                for event in epoch {
+                    harness.push(0, event);
+                    *sums.entry((event.0, event.1)).or_default() += event.2;
+                }
+                harness.close_epoch();
+                for (_, row, diff) in harness.changes() {
+                    *rows.entry(row).or_default() += diff;
+                }
+                rows.retain(|_, count| *count != 0);
+                let mut all: Vec<_> = sums.iter().filter(|(_, sum)| **sum > 0).collect();
+                all.sort_by_key(|((key, item), sum)| (*key, Reverse(**sum), *item));
+                let tops = all.chunk_by(|a, b| a.0.0 == b.0.0).flat_map(|key| key.iter().take(n));
+                let tops: BTreeMap<_, _> =
+                    tops.map(|((key, item), sum)| (Summed { key: *key, item: *item, sum: **sum }, 1)).collect();
+                prop_assert_eq!(&rows, &tops);
+                if number == cut {
+                    let again = harness.restore(after).unwrap();
+                    let again: BTreeMap<_, _> = again.into_iter().map(|(row, _, diff)| (row, diff)).collect();
+                    prop_assert_eq!(&again, &rows);
+                }
+            }
+            for ((key, item), sum) in sums {
+                harness.push(0, (key, item, -sum));
+            }
+            harness.close_epoch();
+            prop_assert!(harness.is_empty(), "sums of 0 are kept");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What goes with items: scores from their links.
+
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use tidemill::Key;
+
+use crate::scores::Scores;
+
+/// What is known of items, as rows of a collection.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ItemRow<I> {
+    /// So much is the weight of an item after, or beside, another.
+    Linked {
+        /// The other.
+        from: I,
+        /// The item.
+        to: I,
+        /// The sum of the weights of such links.
+        weight: i64,
+    },
+    /// So often was an item touched, or so many baskets had it.
+    Counted {
+        /// The item.
+        item: I,
+        /// How often.
+        count: i64,
+    },
+}
+
+/// Items by what they are linked with. What it answers is a function of the rows that are in it, to the last bit.
+#[derive(Clone, Debug, Default)]
+pub struct ItemIndex<I> {
+    links: FxHashMap<I, FxHashMap<I, i64>>,
+    counts: FxHashMap<I, i64>,
+}
+
+impl<I: Key> ItemIndex<I> {
+    /// An index without items.
+    pub fn new() -> Self {
+        ItemIndex { links: FxHashMap::default(), counts: FxHashMap::default() }
+    }
+
+    /// A row comes, or goes.
+    pub fn change(&mut self, row: ItemRow<I>, comes: bool) {
+        match (row, comes) {
+            (ItemRow::Linked { from, to, weight }, true) => {
+                self.links.entry(from).or_default().insert(to, weight);
+            }
+            (ItemRow::Linked { from, to, .. }, false) => {
+                if let Some(linked) = self.links.get_mut(&from) {
+                    linked.remove(&to);
+                    if linked.is_empty() {
+                        self.links.remove(&from);
+                    }
+                }
+            }
+            (ItemRow::Counted { item, count }, true) => _ = self.counts.insert(item, count),
+            (ItemRow::Counted { item, .. }, false) => _ = self.counts.remove(&item),
+        }
+    }
+
+    /// How often an item was touched, or how many baskets have it.
+    pub fn count(&self, item: &I) -> i64 {
+        self.counts.get(item).copied().unwrap_or(0)
+    }
+
+    /// The weight of an item after, or beside, another.
+    pub fn weight(&self, from: &I, to: &I) -> i64 {
+        self.links.get(from).and_then(|linked| linked.get(to)).copied().unwrap_or(0)
+    }
+
+    /// What follows a history, its last item last: the weights after each of its items, each divided by the square root of
+    /// how often that item was touched, the last counting whole, the one before half, the third last a third.
+    pub fn next(&self, history: &[I]) -> Scores<I> {
+        let mut scores: FxHashMap<&I, f64> = FxHashMap::default();
+        // One history's items in their order: sums of floats depend on it.
+        for (back, item) in (1u32..).zip(history.iter().rev()) {
+            let share = 1.0 / (f64::from(back) * (self.count(item).max(1) as f64).sqrt());
+            for (to, weight) in self.links.get(item).into_iter().flatten() {
+                *scores.entry(to).or_default() += *weight as f64 * share;
+            }
+        }
+        Scores::new(scores.into_iter().map(|(item, score)| (item.clone(), score)).collect())
+    }
+
+    /// What completes a basket: the cosines of each item of it with others, added up. The cosine of two items is how many
+    /// baskets have both, divided by the geometric mean of how many have either.
+    pub fn together(&self, basket: &[I]) -> Scores<I> {
+        let mut scores: FxHashMap<&I, f64> = FxHashMap::default();
+        for item in basket {
+            let root = (self.count(item).max(1) as f64).sqrt();
+            for (to, both) in self.links.get(item).into_iter().flatten().filter(|(to, _)| *to != item) {
+                *scores.entry(to).or_default() += *both as f64 / (root * (self.count(to).max(1) as f64).sqrt());
+            }
+        }
+        Scores::new(scores.into_iter().map(|(item, score)| (item.clone(), score)).collect())
+    }
+}

@@ -1,0 +1,19 @@
+//! What to show next.
+
+#![deny(missing_docs)]
+
+mod ask;
+mod items;
+mod links;
+mod nearest;
+mod scores;
+mod session;
+mod touch;
+
+pub use ask::{AsOf, Asked, Index};
+pub use items::{ItemIndex, ItemRow};
+pub use links::{Link, Linked, WEIGHT};
+pub use nearest::{Nearest, Session, SessionIndex};
+pub use scores::Scores;
+pub use session::LastItems;
+pub use touch::Touch;

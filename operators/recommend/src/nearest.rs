@@ -1,0 +1,230 @@
+//! Nearest sessions: what was looked at in the sessions most like this one.
+//!
+//! This is VMIS-kNN (Kersbergen, Sprangers, Schelter: "Serenade", SIGMOD 2022) over an index that takes sessions in and
+//! gives them back one by one, where the original's is built anew each day. Of each item of a session, the last ones only,
+//! the most recent sessions with that item are candidates. How near a candidate is: the sum of the weights of the items it
+//! shares, where later items of the session weigh more. The nearest vote for their items, more so for what they share a late
+//! item with, and rare items count more.
+
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use tidemill::{Key, Millis};
+
+use crate::scores::Scores;
+
+/// How many sessions are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nearest {
+    /// Candidates: of each item, so many sessions that had it most recently.
+    pub recent: usize,
+    /// Neighbours: so many of the candidates, the nearest, vote. Of those equally near, the most recent.
+    pub neighbours: usize,
+    /// So many of a session's last items are looked at.
+    pub length: usize,
+}
+
+impl Default for Nearest {
+    fn default() -> Self {
+        Nearest { recent: 1_500, neighbours: 300, length: 9 }
+    }
+}
+
+/// A session as it is known so far.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Session<S, I> {
+    /// Which session.
+    pub session: S,
+    /// When its latest event was, in ms since 1970 UTC.
+    pub time: Millis,
+    /// Its items in order of event time.
+    pub items: Vec<I>,
+}
+
+/// The sessions of a collection, by item. What it answers is a function of the sessions that are in it, to the last bit:
+/// in whatever order they came, and whatever has been in it and is gone.
+pub struct SessionIndex<S, I> {
+    nearest: Nearest,
+    items: FxHashMap<I, u32>,
+    /// Of each item, by its number.
+    entries: Vec<Entry<S, I>>,
+    /// Numbers whose items are in no session any more.
+    free_items: Vec<u32>,
+    /// The items of each session, by its slot.
+    slots: Vec<Vec<u32>>,
+    free_slots: Vec<u32>,
+    sessions: usize,
+    scratch: Scratch,
+}
+
+struct Entry<S, I> {
+    item: I,
+    /// The sessions that have it, with their slots: the most recent first.
+    sessions: BTreeSet<(Reverse<Millis>, S, u32)>,
+}
+
+/// Room for an answer: nothing is allocated for one.
+#[derive(Default)]
+struct Scratch {
+    /// Of each slot, how near its session is; 0 if it is no candidate.
+    near: Vec<f64>,
+    /// Of each item, its votes; 0 if it has none.
+    votes: Vec<f64>,
+    /// Of each item, 1 for the last of the session, 2 for the one before, …; 0 if it is not looked at.
+    place: Vec<u32>,
+    voted: Vec<u32>,
+}
+
+impl<S: Key, I: Key> SessionIndex<S, I> {
+    /// An index without sessions.
+    pub fn new(nearest: Nearest) -> Self {
+        SessionIndex {
+            nearest,
+            items: FxHashMap::default(),
+            entries: Vec::new(),
+            free_items: Vec::new(),
+            slots: Vec::new(),
+            free_slots: Vec::new(),
+            sessions: 0,
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// How many sessions are in it.
+    pub fn len(&self) -> usize {
+        self.sessions
+    }
+
+    /// Whether no session is in it.
+    pub fn is_empty(&self) -> bool {
+        self.sessions == 0
+    }
+
+    /// A session is there, with at least one item.
+    pub fn insert(&mut self, session: &Session<S, I>) {
+        let slot = self.free_slots.pop().unwrap_or_else(|| {
+            self.slots.push(Vec::new());
+            self.scratch.near.push(0.0);
+            self.slots.len() as u32 - 1
+        });
+        let mut numbers = std::mem::take(&mut self.slots[slot as usize]);
+        for item in &session.items {
+            let number = self.number(item);
+            if !numbers.contains(&number) {
+                numbers.push(number);
+                let place = (Reverse(session.time), session.session.clone(), slot);
+                self.entries[number as usize].sessions.insert(place);
+            }
+        }
+        self.slots[slot as usize] = numbers;
+        self.sessions += 1;
+    }
+
+    /// A session, as it was inserted, is gone.
+    pub fn remove(&mut self, session: &Session<S, I>) {
+        let Some(slot) = self.slot(session) else { return };
+        for number in std::mem::take(&mut self.slots[slot as usize]) {
+            let entry = &mut self.entries[number as usize];
+            entry.sessions.remove(&(Reverse(session.time), session.session.clone(), slot));
+            if entry.sessions.is_empty() {
+                self.items.remove(&entry.item);
+                self.free_items.push(number);
+            }
+        }
+        self.free_slots.push(slot);
+        self.sessions -= 1;
+    }
+
+    fn slot(&self, session: &Session<S, I>) -> Option<u32> {
+        let entry = &self.entries[*self.items.get(session.items.first()?)? as usize];
+        let from = (Reverse(session.time), session.session.clone(), 0);
+        let found = entry.sessions.range(from..).next()?;
+        (found.0 == Reverse(session.time) && found.1 == session.session).then_some(found.2)
+    }
+
+    fn number(&mut self, item: &I) -> u32 {
+        if let Some(number) = self.items.get(item) {
+            return *number;
+        }
+        let entry = Entry { item: item.clone(), sessions: BTreeSet::new() };
+        let number = match self.free_items.pop() {
+            Some(number) => {
+                self.entries[number as usize] = entry;
+                number
+            }
+            None => {
+                self.entries.push(entry);
+                self.scratch.votes.push(0.0);
+                self.scratch.place.push(0);
+                self.entries.len() as u32 - 1
+            }
+        };
+        self.items.insert(item.clone(), number);
+        number
+    }
+
+    /// The votes for items by the sessions nearest to one with these items, the last one last. The session itself, if it
+    /// is in the index as `own`, has no vote.
+    pub fn scores(&mut self, items: &[I], own: Option<&S>) -> Scores<I> {
+        let Nearest { recent, neighbours, length } = self.nearest;
+        let Scratch { near, votes, place, voted } = &mut self.scratch;
+        let mut asked: Vec<(u32, f64)> = Vec::with_capacity(length);
+        let looked_at = &items[items.len().saturating_sub(length)..];
+        let len = looked_at.len() as f64;
+        for (back, item) in (1u32..).zip(looked_at.iter().rev()) {
+            if let Some(&number) = self.items.get(item)
+                && place[number as usize] == 0
+            {
+                place[number as usize] = back;
+                asked.push((number, (len - f64::from(back - 1)) / len));
+            }
+        }
+        let mut candidates: Vec<(f64, Reverse<Millis>, S, u32)> = Vec::new();
+        for (number, weight) in &asked {
+            for (time, session, slot) in self.entries[*number as usize].sessions.iter().take(recent) {
+                let near = &mut near[*slot as usize];
+                if *near == 0.0 {
+                    candidates.push((0.0, *time, session.clone(), *slot));
+                }
+                *near += *weight;
+            }
+        }
+        for candidate in &mut candidates {
+            candidate.0 = std::mem::take(&mut near[candidate.3 as usize]);
+        }
+        candidates.retain(|candidate| own != Some(&candidate.2));
+        let nearest_first = |a: &(f64, Reverse<Millis>, S, u32), b: &(f64, Reverse<Millis>, S, u32)| {
+            b.0.total_cmp(&a.0).then_with(|| (&a.1, &a.2).cmp(&(&b.1, &b.2)))
+        };
+        if candidates.len() > neighbours {
+            candidates.select_nth_unstable_by(neighbours, nearest_first);
+            candidates.truncate(neighbours);
+        }
+        // Sums of floats depend on their order.
+        candidates.sort_unstable_by(nearest_first);
+        for (near, _, _, slot) in &candidates {
+            let numbers = &self.slots[*slot as usize];
+            let shared = numbers.iter().map(|number| place[*number as usize]).filter(|place| *place > 0).min();
+            let late = (1.0 - 0.1 * f64::from(shared.unwrap_or(1) - 1)).max(0.0);
+            let vote = near * late * late;
+            if vote == 0.0 {
+                continue;
+            }
+            for number in numbers {
+                if votes[*number as usize] == 0.0 {
+                    voted.push(*number);
+                }
+                votes[*number as usize] += vote;
+            }
+        }
+        asked.iter().for_each(|(number, _)| place[*number as usize] = 0);
+        let all = self.sessions as f64;
+        let scored = voted.drain(..).map(|number| {
+            let entry = &self.entries[number as usize];
+            let rare = (all / entry.sessions.len() as f64).powf(0.3);
+            (entry.item.clone(), std::mem::take(&mut votes[number as usize]) * rare)
+        });
+        Scores::new(scored.collect())
+    }
+}
