@@ -2,9 +2,55 @@
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use tidemill::Key;
+use tidemill::{Collection, Key, Keyed, Result, Update};
+use tidemill_rank::Ranks;
 
+use crate::links::{Link, Linked};
 use crate::scores::Scores;
+use crate::touch::Touch;
+
+/// What goes with items, as rows.
+pub trait WithItems<'s, U: Key, I: Key> {
+    /// Of each item the `keep` items that follow it most, by the weights of [`Linked::links`], and how often each is touched.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`](tidemill::Error::Graph) if the name is taken: this takes `name`, and others that begin with it.
+    fn followers(self, name: &str, reach: usize, keep: usize) -> Result<Collection<'s, ItemRow<I>>>;
+
+    /// Of each item the `keep` items that are in most baskets with it, by [`Linked::beside`], and in how many each is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`](tidemill::Error::Graph) if the name is taken: this takes `name`, and others that begin with it.
+    fn companions(self, name: &str, cap: usize, keep: usize) -> Result<Collection<'s, ItemRow<I>>>;
+}
+
+impl<'s, U, I, F> WithItems<'s, U, I> for Keyed<'s, Update<Touch<U, I>>, F>
+where
+    U: Key,
+    I: Key,
+    F: Fn(&Update<Touch<U, I>>) -> U + Clone + 'static,
+{
+    fn followers(self, name: &str, reach: usize, keep: usize) -> Result<Collection<'s, ItemRow<I>>> {
+        let touched = self.stream().clone().map(|touch| (touch.row.item, touch.diff as i64)).key_by(|touch| touch.0.clone());
+        let counts = touched.top_sums(&format!("{name}: how often"), 1, |touch| ((), touch.1))?;
+        let links = self.links(&format!("{name}: links"), reach)?.key_by(|link| link.from.clone());
+        let linked = links.top_sums(name, keep, |link| (link.to.clone(), link.weight))?;
+        let linked = linked.map(|row| ItemRow::Linked { from: row.key, to: row.item, weight: row.sum });
+        Ok(linked.union(counts.map(|row| ItemRow::Counted { item: row.key, count: row.sum })))
+    }
+
+    fn companions(self, name: &str, cap: usize, keep: usize) -> Result<Collection<'s, ItemRow<I>>> {
+        let pairs = self.beside(&format!("{name}: pairs"), cap)?;
+        let (counts, pairs) = pairs.branch(|pair: &Link<I>| pair.from == pair.to);
+        let counts = counts.key_by(|one| one.from.clone()).top_sums(&format!("{name}: baskets"), 1, |one| ((), one.weight))?;
+        let pairs = pairs.key_by(|pair| pair.from.clone());
+        let linked = pairs.top_sums(name, keep, |pair| (pair.to.clone(), pair.weight))?;
+        let linked = linked.map(|row| ItemRow::Linked { from: row.key, to: row.item, weight: row.sum });
+        Ok(linked.union(counts.map(|row| ItemRow::Counted { item: row.key, count: row.sum })))
+    }
+}
 
 /// What is known of items, as rows of a collection.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ mod session;
 mod touch;
 
 pub use ask::{AsOf, Asked, Index};
-pub use items::{ItemIndex, ItemRow};
+pub use items::{ItemIndex, ItemRow, WithItems};
 pub use links::{Link, Linked, WEIGHT};
 pub use nearest::{Nearest, Session, SessionIndex};
 pub use scores::Scores;

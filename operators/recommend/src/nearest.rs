@@ -228,3 +228,66 @@ impl<S: Key, I: Key> SessionIndex<S, I> {
         Scores::new(scored.collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    /// By the definition, item by item, in the same order of additions.
+    fn naive(sessions: &BTreeMap<u16, Session<u16, u8>>, nearest: Nearest, items: &[u8], own: u16) -> BTreeMap<u8, f64> {
+        let looked_at: Vec<u8> = items.iter().rev().take(nearest.length).copied().collect();
+        let place = |item: &u8| looked_at.iter().position(|other| other == item);
+        let len = looked_at.len() as f64;
+        let mut near: BTreeMap<u16, f64> = BTreeMap::new();
+        let mut recent: Vec<_> = sessions.values().collect();
+        recent.sort_by_key(|session| (Reverse(session.time), session.session));
+        for (back, item) in looked_at.iter().enumerate().filter(|(back, item)| place(item) == Some(*back)) {
+            for session in recent.iter().filter(|session| session.items.contains(item)).take(nearest.recent) {
+                *near.entry(session.session).or_default() += (len - back as f64) / len;
+            }
+        }
+        near.remove(&own);
+        let mut neighbours: Vec<_> = near.into_iter().map(|(session, near)| (near, &sessions[&session])).collect();
+        neighbours.sort_by(|a, b| b.0.total_cmp(&a.0).then((Reverse(a.1.time), a.1.session).cmp(&(Reverse(b.1.time), b.1.session))));
+        let mut votes: BTreeMap<u8, f64> = BTreeMap::new();
+        for (near, session) in neighbours.into_iter().take(nearest.neighbours) {
+            let shared = session.items.iter().filter_map(place).min().unwrap();
+            let late = (1.0 - 0.1 * shared as f64).max(0.0);
+            for item in session.items.iter().collect::<std::collections::BTreeSet<_>>() {
+                *votes.entry(*item).or_default() += near * late * late;
+            }
+        }
+        let all = sessions.len() as f64;
+        let with = |item: &u8| sessions.values().filter(|session| session.items.contains(item)).count() as f64;
+        votes.into_iter().map(|(item, votes)| (item, votes * (all / with(&item)).powf(0.3))).filter(|item| item.1 > 0.0).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn answers_are_as_defined_whatever_has_come_and_gone(
+            steps in prop::collection::vec((0u16..9, 0i64..20, prop::collection::vec(0u8..12, 1..7), any::<bool>()), 1..60),
+            recent in 1usize..6, neighbours in 1usize..6, length in 1usize..12,
+            asked in prop::collection::vec(0u8..14, 1..14), own in 0u16..12,
+        ) {
+            let nearest = Nearest { recent, neighbours, length };
+            let (mut index, mut there) = (SessionIndex::new(nearest), BTreeMap::new());
+            for (session, time, items, goes) in steps {
+                if let Some(old) = there.remove(&session) {
+                    index.remove(&old);
+                }
+                if !goes {
+                    let session = Session { session, time, items };
+                    index.insert(&session);
+                    there.insert(session.session, session);
+                }
+                prop_assert_eq!(index.len(), there.len());
+                let scores: BTreeMap<u8, f64> = index.scores(&asked, Some(&own)).iter().copied().collect();
+                prop_assert_eq!(scores, naive(&there, nearest, &asked, own));
+            }
+            there.values().for_each(|session| index.remove(session));
+            prop_assert!(index.is_empty() && index.items.is_empty() && index.scores(&asked, None).is_empty());
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! `recommend evaluate`: how good the lists are, and whether they are what a recompute gives.
+
+use anyhow::{Context, bail};
+use recommend::batch::{Recomputed, recompute};
+use recommend::data::{amazon, diginetica, online_retail, serenade};
+use recommend::graph::{Ranks, Replayed, replay};
+use recommend::metrics::metrics;
+use recommend::protocol::{Owners, Protocol};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The flags of `recommend evaluate`. What is given is judged.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Serenade's clicks: a folder with train.txt, valid.txt and test.txt, or the same packed (.gz).
+    #[arg(long, value_name = "DIR")]
+    serenade: Option<PathBuf>,
+    /// Diginetica's sessions: a folder with diginetica.train.sessions.txt and diginetica.test.sessions.txt, or packed.
+    #[arg(long, value_name = "DIR")]
+    diginetica: Option<PathBuf>,
+    /// Amazon Beauty: a user a line, then the items.
+    #[arg(long, value_name = "FILE")]
+    beauty: Option<PathBuf>,
+    /// Amazon Video: a user and an item a line.
+    #[arg(long, value_name = "FILE")]
+    video: Option<PathBuf>,
+    /// Online Retail: its invoice lines as CSV.
+    #[arg(long, value_name = "FILE")]
+    online_retail: Option<PathBuf>,
+    /// Write all figures to this file as JSON.
+    #[arg(long, value_name = "FILE.json")]
+    report: Option<PathBuf>,
+    /// Worker threads of the graph.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    workers: usize,
+}
+
+/// What `--report` writes.
+#[derive(Default, Serialize)]
+struct Report {
+    rows: Vec<Row>,
+    compared: Vec<Compared>,
+}
+
+/// A model's figures under one protocol.
+#[derive(Serialize)]
+struct Row {
+    data: String,
+    protocol: String,
+    model: String,
+    #[serde(flatten)]
+    metrics: BTreeMap<String, f64>,
+}
+
+/// The graph beside the recompute.
+#[derive(Serialize)]
+struct Compared {
+    data: String,
+    protocol: String,
+    rows: usize,
+    rows_that_differ: usize,
+    ranks: usize,
+    ranks_that_differ: usize,
+}
+
+/// Judges what is given.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let mut report = Report::default();
+    let mut judge = |protocol: anyhow::Result<Protocol>| report.judge(&protocol?, arguments.workers);
+    if let Some(folder) = &arguments.serenade {
+        judge(serenade::sessions(folder))?;
+        judge(serenade::prequential(folder))?;
+    }
+    if let Some(folder) = &arguments.diginetica {
+        judge(diginetica::sessions(folder))?;
+    }
+    if let Some(file) = &arguments.beauty {
+        judge(amazon::beauty(file))?;
+    }
+    if let Some(file) = &arguments.video {
+        judge(amazon::video(file))?;
+    }
+    if let Some(file) = &arguments.online_retail {
+        judge(online_retail::baskets(file))?;
+    }
+    if report.rows.is_empty() {
+        bail!("say where a data set is: --serenade, --diginetica, --beauty, --video or --online-retail");
+    }
+    if let Some(path) = &arguments.report {
+        let json = serde_json::to_vec_pretty(&report)?;
+        std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+impl Report {
+    fn judge(&mut self, protocol: &Protocol, workers: usize) -> anyhow::Result<()> {
+        let replayed = replay(protocol, workers, protocol.name != "prequential")?;
+        let mut rows = Vec::new();
+        for (model, ranks) in &replayed.ranks {
+            for (name, rank) in kinds(protocol) {
+                rows.push(Row {
+                    data: protocol.data.to_owned(),
+                    protocol: name,
+                    model: (*model).to_owned(),
+                    metrics: metrics(ranks.iter().map(rank)),
+                });
+            }
+        }
+        for row in &rows {
+            let figure = |name: &str| row.metrics[name];
+            println!(
+                "{:14} {:34} {:9} hr@10 {:.4}  ndcg@10 {:.4}  mrr@10 {:.4}  hr@20 {:.4}  mrr@20 {:.4}  of {}",
+                row.data,
+                row.protocol,
+                row.model,
+                figure("hr@10"),
+                figure("ndcg@10"),
+                figure("mrr@10"),
+                figure("hr@20"),
+                figure("mrr@20"),
+                figure("n"),
+            );
+        }
+        self.rows.append(&mut rows);
+        let compared = Compared::of(protocol, &replayed, &recompute(protocol));
+        println!(
+            "{:14} {:34} beside a recompute: {} rows, {} differ; {} ranks, {} differ; the stream took {:.1} s",
+            compared.data,
+            compared.protocol,
+            compared.rows,
+            compared.rows_that_differ,
+            compared.ranks,
+            compared.ranks_that_differ,
+            replayed.report.wall_s,
+        );
+        self.compared.push(compared);
+        Ok(())
+    }
+}
+
+/// Which rank counts, and how the protocol is called then.
+type Kind = (String, fn(&Ranks) -> Option<u32>);
+
+fn kinds(protocol: &Protocol) -> Vec<Kind> {
+    match (protocol.owners, protocol.name) {
+        (_, "leave-one-out-full") => vec![(protocol.name.to_owned(), |ranks| ranks.without_seen)],
+        (_, "leave-one-out-100") => vec![(protocol.name.to_owned(), |ranks| ranks.among)],
+        (Owners::Baskets, name) => vec![(name.to_owned(), |ranks| ranks.without_seen)],
+        (Owners::Sessions, name) => vec![
+            (name.to_owned(), |ranks| ranks.all),
+            (format!("{name}-current-item-excluded"), |ranks| ranks.without_current),
+        ],
+    }
+}
+
+impl Compared {
+    fn of(protocol: &Protocol, replayed: &Replayed, recomputed: &Recomputed) -> Self {
+        let differ = |ours: Option<&Vec<Ranks>>, theirs: &Vec<Ranks>| match ours {
+            Some(ours) => ours.iter().zip(theirs).filter(|(a, b)| a != b).count() + ours.len().abs_diff(theirs.len()),
+            None => theirs.len(),
+        };
+        let items = differing(&replayed.items, &recomputed.items);
+        let sessions = differing(&replayed.sessions, &recomputed.sessions);
+        Compared {
+            data: protocol.data.to_owned(),
+            protocol: protocol.name.to_owned(),
+            rows: recomputed.items.len() + recomputed.sessions.len(),
+            rows_that_differ: items + sessions,
+            ranks: recomputed.ranks.values().map(Vec::len).sum(),
+            ranks_that_differ: recomputed.ranks.iter().map(|(model, ranks)| differ(replayed.ranks.get(model), ranks)).sum(),
+        }
+    }
+}
+
+/// How many rows only one of the two has.
+fn differing<R: Ord>(ours: &BTreeMap<R, isize>, theirs: &[R]) -> usize {
+    let both = theirs.iter().filter(|row| ours.get(row) == Some(&1)).count();
+    ours.len() - both + theirs.len() - both
+}

@@ -1,0 +1,31 @@
+//! Diginetica as SR-GNN and its successors split it: sessions in order of time, a line each.
+
+use crate::protocol::{Events, Owners, Protocol, Question, Step};
+use std::path::Path;
+use tidemill::Millis;
+
+/// Reads `diginetica.train.sessions.txt` and `diginetica.test.sessions.txt`. Each prefix of a test session asks for its next
+/// item; nothing is learnt from them.
+pub fn sessions(folder: &Path) -> anyhow::Result<Protocol> {
+    let train = super::numbers(&super::within(folder, "diginetica.train.sessions.txt"))?;
+    let test = super::numbers(&super::within(folder, "diginetica.test.sessions.txt"))?;
+    let (mut events, mut steps) = (Events::default(), Vec::with_capacity(train.len() + test.len()));
+    for (owner, items) in (0u32..).zip(&train) {
+        let begin = Millis::from(owner) * 1_000;
+        let events = (begin..).zip(items).map(|(time, item)| events.next(owner, time, *item)).collect();
+        steps.push(Step { time: begin, events, ..Step::default() });
+    }
+    let after = train.len() as Millis * 1_000;
+    steps.extend((0u32..).zip(&test).map(|(number, items)| Step {
+        time: after + Millis::from(number),
+        questions: prefixes(train.len() as u32 + number, items),
+        ..Step::default()
+    }));
+    Ok(Protocol { data: "diginetica", name: "sessions", steps, test_then_learn: false, owners: Owners::Sessions })
+}
+
+/// What each item of a session after the first asks for.
+pub(super) fn prefixes(owner: u32, items: &[u32]) -> Vec<Question> {
+    let ask = |at: usize| Question { owner, history: items[..at].to_vec(), target: items[at], among: Vec::new() };
+    (1..items.len()).map(ask).collect()
+}

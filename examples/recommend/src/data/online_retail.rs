@@ -1,0 +1,78 @@
+//! A year of invoices of a real shop (UCI Online Retail).
+
+use crate::protocol::{Event, Events, Owners, Protocol, Question, Step};
+use anyhow::Context;
+use rustc_hash::FxHashMap;
+use serde::Deserialize;
+use std::path::Path;
+use tidemill::{Millis, time::days};
+
+#[derive(Deserialize)]
+struct Line {
+    #[serde(rename = "InvoiceNo")]
+    invoice: String,
+    #[serde(rename = "StockCode")]
+    code: String,
+    #[serde(rename = "Quantity")]
+    quantity: i64,
+    /// In seconds since 1970.
+    #[serde(rename = "InvoiceEpoch")]
+    time: i64,
+}
+
+/// The first days, of which nothing is asked.
+const WARM_UP: Millis = days(60);
+
+/// Items of a basket that are held out, one at a time.
+const HELD_OUT: usize = 2;
+
+/// Items of a basket that count.
+pub const CAP: usize = 100;
+
+/// Reads `online_retail_events.csv`. Of each basket of two or more items two are asked for, each from the others; then the
+/// basket is learnt from. Cancellations and lines without goods are left out.
+pub fn baskets(file: &Path) -> anyhow::Result<Protocol> {
+    let (mut events, mut steps) = (Events::default(), Vec::<Step>::new());
+    let (mut items, mut invoices) = (FxHashMap::<String, u32>::default(), FxHashMap::<String, usize>::default());
+    for line in csv::Reader::from_reader(super::open(file)?).deserialize() {
+        let Line { invoice, code, quantity, time } = line.with_context(|| file.display().to_string())?;
+        let is_goods = code.len() >= 5 && code.as_bytes()[..5].iter().all(u8::is_ascii_digit);
+        if quantity <= 0 || invoice.starts_with('C') || !is_goods {
+            continue;
+        }
+        let new = items.len() as u32;
+        let item = *items.entry(code).or_insert(new);
+        let step = *invoices.entry(invoice).or_insert_with(|| {
+            steps.push(Step { time: time * 1_000, ..Step::default() });
+            steps.len() - 1
+        });
+        let time = steps[step].time;
+        steps[step].events.push(events.next(step as u32, time, item));
+    }
+    let begin = steps.first().map_or(0, |step| step.time);
+    for step in steps.iter_mut().filter(|step| step.time >= begin + WARM_UP) {
+        step.questions = questions(&step.events);
+    }
+    Ok(Protocol { data: "online_retail", name: "basket-completion", steps, test_then_learn: true, owners: Owners::Baskets })
+}
+
+/// Two of a basket's items, chosen by a hash of the invoice's number, each asked for from the others.
+fn questions(events: &[Event]) -> Vec<Question> {
+    let mut basket: Vec<u32> = Vec::new();
+    for event in events {
+        if !basket.contains(&event.item) && basket.len() < CAP {
+            basket.push(event.item);
+        }
+    }
+    if basket.len() < 2 {
+        return Vec::new();
+    }
+    let owner = events[0].owner;
+    let hash = (u64::from(owner) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    let ask = |nth: usize| {
+        let at = (hash as usize + nth) % basket.len();
+        let history = basket.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, item)| *item).collect();
+        Question { owner, history, target: basket[at], among: Vec::new() }
+    };
+    (0..HELD_OUT).map(ask).collect()
+}

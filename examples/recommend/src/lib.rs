@@ -1,0 +1,7 @@
+//! Recommendations from a shop's stream: the data sets they are judged on, the graph that answers, and the judging.
+
+pub mod batch;
+pub mod data;
+pub mod graph;
+pub mod metrics;
+pub mod protocol;

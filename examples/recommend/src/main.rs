@@ -1,0 +1,29 @@
+//! The command line of the recommendation example.
+
+mod commands;
+
+use clap::{Parser, Subcommand};
+
+/// What to show next: item links, nearest sessions and bundles, kept true event by event.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Judge the models on public data sets, each replayed as the stream it was, beside the published results.
+    Evaluate(commands::evaluate::Arguments),
+}
+
+fn main() -> std::process::ExitCode {
+    tidemill::exit(run(Arguments::parse().command))
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
+    }
+}
