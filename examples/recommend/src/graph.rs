@@ -12,7 +12,7 @@ use tidemill_recommend::{AsOf, Asked, Index, ItemIndex, ItemRow, LastItems, Near
 pub const REACH: usize = 10;
 
 /// How many items each item keeps that follow it, or that are in baskets with it.
-pub const KEEP: usize = 500;
+pub const KEEP: usize = 200;
 
 /// How many of an owner's last items are kept for nearest sessions.
 pub const LAST: usize = 50;

@@ -2,7 +2,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::hash::Hash;
 use std::marker::PhantomData;
 use tidemill::{Closing, Data, Emit, Epoch, Kernel, Key, Keys, Order, Record, Save, Saved, StateError, type_name};
@@ -62,7 +62,6 @@ impl<I: Data + Ord + Hash> Board<I> {
             let stay = self.top.iter().map(|(_, item)| item).filter(|item| !self.touched.contains(*item));
             stay.chain(&self.touched).filter_map(|item| Some((sum(item)?, item.clone()))).collect()
         };
-        let best_first = |a: &(i64, I), b: &(i64, I)| (Reverse(a.0), &a.1).cmp(&(Reverse(b.0), &b.1));
         if top.len() > n {
             top.select_nth_unstable_by(n, best_first);
             top.truncate(n);
@@ -91,13 +90,39 @@ impl<K, T, I, F, G> SumsKernel<K, T, I, F, G> {
     }
 }
 
-fn rows<'a, K: Key, I: Data>(
-    key: &'a K,
-    top: impl Iterator<Item = &'a (i64, I)> + 'a,
-    epoch: Epoch,
-    diff: isize,
-) -> impl Iterator<Item = (Summed<K, I>, Epoch, isize)> + 'a {
-    top.map(move |(sum, item)| (Summed { key: key.clone(), item: item.clone(), sum: *sum }, epoch, diff))
+fn best_first<I: Ord>(a: &(i64, I), b: &(i64, I)) -> Ordering {
+    (Reverse(a.0), &a.1).cmp(&(Reverse(b.0), &b.1))
+}
+
+/// Says what of a key's top has gone, and what is new.
+fn differ<K: Key, I: Data + Ord>(
+    key: &K,
+    before: &[(i64, I)],
+    now: &[(i64, I)],
+    mut say: impl FnMut(Summed<K, I>, isize),
+) {
+    let row = |(sum, item): &(i64, I)| Summed { key: key.clone(), item: item.clone(), sum: *sum };
+    let (mut before, mut now) = (before.iter().peekable(), now.iter().peekable());
+    loop {
+        let first = match (before.peek(), now.peek()) {
+            (Some(gone), Some(new)) => best_first(gone, new),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return,
+        };
+        if first.is_le()
+            && let Some(gone) = before.next()
+            && first.is_lt()
+        {
+            say(row(gone), -1);
+        }
+        if first.is_ge()
+            && let Some(new) = now.next()
+            && first.is_gt()
+        {
+            say(row(new), 1);
+        }
+    }
 }
 
 impl<K, T, I, F, G> Kernel for SumsKernel<K, T, I, F, G>
@@ -142,10 +167,7 @@ where
             let Some(board) = self.keys.get_mut(&key) else { continue };
             let top = board.settle(self.n);
             let before = std::mem::replace(&mut board.top, top);
-            let there: FxHashSet<&(i64, I)> = board.top.iter().collect();
-            emit.out.extend(rows(&key, before.iter().filter(|place| !there.contains(place)), at.epoch, -1));
-            let there: FxHashSet<&(i64, I)> = before.iter().collect();
-            emit.out.extend(rows(&key, board.top.iter().filter(|place| !there.contains(place)), at.epoch, 1));
+            differ(&key, &before, &board.top, |row, diff| emit.out.push((row, at.epoch, diff)));
             if board.sums.is_empty() {
                 self.keys.remove(&key);
             }
@@ -158,7 +180,7 @@ where
 
     fn load(&mut self, at: Closing, entry: Saved<'_>, emit: &mut Emit<T, Self::Out>) -> Result<(), StateError> {
         let (key, board) = self.keys.load(entry)?;
-        emit.out.extend(rows(&key, board.top.iter(), at.epoch, 1));
+        differ(&key, &[], &board.top, |row, diff| emit.out.push((row, at.epoch, diff)));
         Ok(())
     }
 }

@@ -129,14 +129,16 @@ impl<I: Key> ItemIndex<I> {
         Scores::new(scores.into_iter().map(|(item, score)| (item.clone(), score)).collect())
     }
 
-    /// What completes a basket: the cosines of each item of it with others, added up. The cosine of two items is how many
-    /// baskets have both, divided by the geometric mean of how many have either.
+    /// What completes a basket: the squares of the cosines of each item of it with others, added up, so that one close
+    /// companion outweighs several distant ones. The cosine of two items is how many baskets have both, divided by the
+    /// geometric mean of how many have either.
     pub fn together(&self, basket: &[I]) -> Scores<I> {
         let mut scores: FxHashMap<&I, f64> = FxHashMap::default();
         for item in basket {
-            let root = (self.count(item).max(1) as f64).sqrt();
+            let have = self.count(item).max(1) as f64;
             for (to, both) in self.links.get(item).into_iter().flatten().filter(|(to, _)| *to != item) {
-                *scores.entry(to).or_default() += *both as f64 / (root * (self.count(to).max(1) as f64).sqrt());
+                let both = *both as f64;
+                *scores.entry(to).or_default() += both * both / (have * self.count(to).max(1) as f64);
             }
         }
         Scores::new(scores.into_iter().map(|(item, score)| (item.clone(), score)).collect())

@@ -129,22 +129,20 @@ fn kill_in_transaction(shop: &Shop, name: &str, launch: &mut Running) -> bool {
     waiting && launch.process(0).is_some_and(|victim| victim.kill())
 }
 
-/// Kills a process of a job that is launched as users do it, and waits for an alert that had not been there: how often, and
-/// how long that took at most.
-fn kill_and_wait(shop: &Shop, dice: &mut Dice, wanted: u64) -> (u64, Duration) {
-    let (mut killed, mut longest, mut round) = (0, Duration::ZERO, 0);
-    while killed < wanted {
-        round += 1;
-        let name = format!("waited_{round}");
+/// Kills a process of a job that is launched as users do it, once, and waits for an alert that had not been there: how often
+/// in so many jobs, and how long that took at most.
+fn kill_and_wait(shop: &Shop, dice: &mut Dice, jobs: u64) -> (u64, Duration) {
+    let (mut killed, mut longest) = (0, Duration::ZERO);
+    for job in 1..=jobs {
+        let name = format!("waited_{job}");
         let mut launch = shop.launch(&name, &["--back-off", "500"], "1000");
-        while killed < wanted && until_it_has(2, &mut launch, &shop.at(&name)) {
+        if until_it_has(2, &mut launch, &shop.at(&name)) {
             let before = shop.size(&name);
-            if !launch.process(dice.below(3)).is_some_and(|victim| victim.kill()) {
-                continue;
+            if launch.process(dice.below(3)).is_some_and(|victim| victim.kill()) {
+                let since = Instant::now();
+                until("an alert after a failure", || shop.size(&name) > before || launch.has_ended());
+                (killed, longest) = (killed + 1, longest.max(since.elapsed()));
             }
-            let since = Instant::now();
-            until("an alert after a failure", || shop.size(&name) > before || launch.has_ended());
-            (killed, longest) = (killed + 1, longest.max(since.elapsed()));
         }
         shop.check(&name, &mut launch);
     }
