@@ -16,17 +16,11 @@ pub struct Manifest {
     pub lineage: String,
     /// The epoch the state is true at the end of.
     pub epoch: u64,
-    /// Per source, the watermark in milliseconds.
-    #[serde(default)]
-    pub watermarks: BTreeMap<String, i64>,
     /// Every part needed to restore, oldest first: of a key, the last part that has it counts.
     pub parts: Vec<PartRef>,
     /// The operators with state.
     #[serde(default)]
     pub operators: Vec<OperatorInfo>,
-    /// Of all stateful operators, to be compared with the job's before a restore.
-    #[serde(default)]
-    pub fingerprint: String,
     /// Where the sources are.
     #[serde(default)]
     pub sources: Vec<SourcePosition>,

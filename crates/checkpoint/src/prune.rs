@@ -44,7 +44,9 @@ impl Store {
                 Ok(manifest) if kept < keep.max(1) || manifest.savepoint => {
                     // Whoever goes back to an old savepoint does not want what came after it.
                     if !manifest.savepoint || newest.is_none() {
-                        epochs.insert(manifest.lineage.clone(), manifest.epoch);
+                        // A job that went back has checkpoints of later epochs before those of earlier ones.
+                        let oldest = epochs.entry(manifest.lineage.clone()).or_insert(manifest.epoch);
+                        *oldest = manifest.epoch.min(*oldest);
                     }
                     newest = newest.or(Some(id));
                     kept += usize::from(!manifest.savepoint);

@@ -179,7 +179,6 @@ fn inspect(dir: &str, id: Option<u64>, keys: bool, json: bool) -> Result<u8> {
     println!("created      {}", time(manifest.created_ms));
     println!("epoch        {}", manifest.epoch);
     println!("lineage      {}", manifest.lineage);
-    println!("fingerprint  {}", manifest.fingerprint);
     println!("engine       {}", manifest.engine_version);
     println!("workers      {} in {} processes", manifest.workers, manifest.processes);
     section("Operators", ["name", "kind", "key", "state", "version", "entries", "keys", "bytes"], {
@@ -210,11 +209,6 @@ fn inspect(dir: &str, id: Option<u64>, keys: bool, json: bool) -> Result<u8> {
             [source.name.clone(), partition, offset, state]
         }),
     );
-    let watermarks = manifest
-        .watermarks
-        .iter()
-        .map(|(name, at)| [name.clone(), u64::try_from(*at).map_or_else(|_| at.to_string(), time)]);
-    section("Watermarks", ["source", "watermark"], watermarks);
     let sinks = manifest.sinks.iter().map(|sink| [sink.name.clone(), sink.state.len().to_string()]);
     section("Sinks", ["name", "state bytes"], sinks);
     let extra = manifest.extra.iter().map(|(name, bytes)| [name.clone(), bytes.len().to_string()]);
@@ -261,6 +255,10 @@ fn verify(dir: &str, id: Option<u64>) -> Result<u8> {
                         parts.insert(key.clone(), damage.is_empty());
                     }
                     whole &= parts[&key];
+                }
+                if let Err(error) = store.read_log(&manifest.lineage, manifest.epoch) {
+                    println!("{error}");
+                    whole = false;
                 }
             }
         }

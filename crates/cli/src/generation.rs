@@ -40,7 +40,7 @@ pub(crate) struct Generation {
     notes: TempDir,
     ready: Option<PathBuf>,
     is_ready: bool,
-    /// When processes that do not end are told more clearly: SIGTERM, then SIGKILL.
+    /// When processes that do not end are told more clearly: by SIGTERM, if nobody has done that, then by SIGKILL.
     harder: Option<(Instant, Signal)>,
 }
 
@@ -67,8 +67,8 @@ impl Generation {
             if count > 1 {
                 command.arg("--processes").arg(count.to_string()).arg("--process").arg(process.to_string());
                 command.arg("--hosts").arg(&hosts).arg("--generation").arg(number.to_string());
-                command.arg("--ready-file").arg(generation.note(process));
             }
+            command.arg("--ready-file").arg(generation.note(process));
             match &secret {
                 Some(secret) => command.env("TIDEMILL_SECRET", secret),
                 None => command.env_remove("TIDEMILL_SECRET"),
@@ -104,8 +104,12 @@ impl Generation {
             self.reap();
             if let Some(signal) = asked.take().and_then(Signal::from_named_raw) {
                 self.send(signal);
+                let until = Instant::now() + Duration::from_secs(args.grace);
+                self.harder.get_or_insert((until, Signal::KILL));
             }
-            if asked.savepoint()
+            // One that is not ready may not know the signal yet, and would end.
+            if self.is_ready
+                && asked.savepoint()
                 && let Some(first) = self.running[0].as_ref()
             {
                 tell(first, Signal::USR1);
@@ -143,8 +147,8 @@ impl Generation {
     }
 
     fn tell_ready(&mut self) {
-        let all = self.running.len() == 1 || (0..self.running.len()).all(|process| self.note(process).exists());
-        if !self.is_ready && all && self.ended.is_empty() {
+        let all = || (0..self.running.len()).all(|process| self.note(process).exists());
+        if !self.is_ready && self.ended.is_empty() && all() {
             self.is_ready = true;
             if let Some(path) = &self.ready
                 && let Err(error) = std::fs::write(path, "ready\n")

@@ -47,8 +47,8 @@ pub struct Args {
     #[arg(long, value_name = "MS", default_value_t = 500)]
     pub back_off: u64,
 
-    /// How long a process may take to end when asked to, before it is killed.
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    /// How long processes may take to end when asked to, the last checkpoint included, before they are killed.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub grace: u64,
 
     /// Do not encrypt and authenticate the links between the processes.

@@ -39,7 +39,6 @@ fn fill(folder: &Path, checkpoints: u64) -> Store {
             id,
             lineage: "first".to_owned(),
             epoch: 10 * id,
-            watermarks: [("orders".to_owned(), 1_700_000_000_000)].into(),
             parts: parts.clone(),
             operators: vec![operator("totals"), operator("idle")],
             sources: vec![SourcePosition { name: "orders".to_owned(), partition: 2, state: vec![1], offset: 4711 }],

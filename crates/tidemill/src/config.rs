@@ -141,6 +141,9 @@ pub struct Config {
     pub report: Option<PathBuf>,
     /// Whether and where the job keeps checkpoints.
     pub checkpoints: Option<Checkpointing>,
+    /// Written when the job runs, which is when all its processes have met and agree on the graph; a file that an earlier
+    /// run has left is removed first.
+    pub ready_file: Option<PathBuf>,
     /// Instead of running the graph, print it to standard output and end the process, as `--help` does.
     pub explain: Option<Drawing>,
     /// Whether to show progress on a terminal.
@@ -162,11 +165,18 @@ impl Default for Config {
             clock: Clock::System,
             report: None,
             checkpoints: None,
+            ready_file: None,
             explain: None,
             progress: false,
             signals: false,
         }
     }
+}
+
+/// Whether nobody has started the job before: a launcher that starts it again means to go on from where it was, whatever
+/// checkpoint or none was asked for at first.
+fn is_first_start() -> bool {
+    std::env::var_os("TIDEMILL_RESTARTED").is_none()
 }
 
 impl Config {
@@ -184,8 +194,10 @@ impl Config {
         let _ = log.with_ansi(std::io::stderr().is_terminal()).try_init();
         let checkpoints = flags.checkpoint_dir.as_ref().map(|address| Checkpointing {
             interval_ms: flags.checkpoint_interval as Millis,
-            // What `--restore` says is for the first start: a launcher that starts a job again means to go on.
-            restore: flags.restore.filter(|_| std::env::var_os("TIDEMILL_RESTARTED").is_none()).unwrap_or_default(),
+            restore: flags
+                .restore
+                .filter(|restore| *restore == Restore::Latest || is_first_start())
+                .unwrap_or_default(),
             allow: flags.allow_state_change.clone(),
             ..Checkpointing::to(address)
         });
@@ -195,6 +207,7 @@ impl Config {
             epoch_ms: flags.epoch_ms,
             report: flags.report.clone(),
             checkpoints,
+            ready_file: flags.ready_file.clone(),
             explain: flags.explain,
             progress: true,
             signals: true,

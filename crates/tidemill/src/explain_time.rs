@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn an_epoch_is_held_by_who_holds_the_oldest_and_not_by_who_holds_a_later_one() {
-        let shared = Arc::new(Shared::new(2, None));
+        let shared = Arc::new(Shared::new(2, None, crate::runtime::Asked::default()));
         shared.epochs.store(9, Ordering::Relaxed);
         let explainer = TimeExplainer { shared: Arc::clone(&shared), clock: Clock::Manual(ManualClock::at(1_000)) };
         let held_by = |holding: [&[(&str, Epoch, Millis)]; 2]| {

@@ -316,6 +316,8 @@ impl<'s> Job<'s> {
             let same = node.version == before.version && *state == before.state_type && !unlike;
             (migrates || same) && node.key.as_ref() == Some(&before.key_type)
         };
+        let settings = self.0.runtime.checkpoints.as_ref().map(|checkpoints| &checkpoints.archive.settings);
+        let allowed = settings.is_some_and(|settings| settings.allow.contains(name));
         match restored.manifest.operators.iter().find(|before| before.name == *name) {
             Some(before) if !fits(before) => Err(Error::Checkpoint(format!(
                 "operator `{name}` keeps `{state}` (version {}) as `{}` by `{}`, and kept `{}` (version {}) as `{}` by `{}` \
@@ -330,6 +332,13 @@ impl<'s> Job<'s> {
                 before.key_type,
                 restored.manifest.id
             ))),
+            // State of the same type may mean something else: that of windows of a minute is not that of windows of an hour.
+            Some(before) if before.kind != node.kind && before.version == node.version && !allowed => {
+                Err(Error::Checkpoint(format!(
+                    "operator `{name}` is `{}`, and was `{}` when checkpoint {} was made: if what it kept fits both, say                  `--allow-state-change '{name}'`; else give it another name, and allow both changes so",
+                    node.kind, before.kind, restored.manifest.id
+                )))
+            }
             _ => Ok(()),
         }
     }

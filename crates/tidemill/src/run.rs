@@ -1,13 +1,13 @@
 //! Runs a graph: workers, progress, signals, panics, and the end.
 
 use crate::checkpoint::Archive;
-use crate::cluster::{Bus, Cluster, Mesh, end_with_launcher};
+use crate::cluster::{Bus, Cluster, Mesh, end_with_launcher, not_ready, ready};
 use crate::config::{Config, Flags};
 use crate::error::{Error, Result};
 use crate::explain_time::{self, Chronicle, TimeExplainer, Watchdog};
 use crate::job::Job;
 use crate::report::{OperatorReport, Report};
-use crate::runtime::{Runtime, Shared};
+use crate::runtime::{Asked, Runtime, Shared};
 use crate::signals::Signals;
 use crate::time::Epoch;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -90,19 +90,24 @@ where
     catch_panics();
     let cluster = config.running_cluster();
     let writes = cluster.is_none_or(|cluster| cluster.process == 0);
+    // Before anything that takes time, so that no signal is lost on a job that is about to begin.
+    let asked = Asked::default();
+    let signals = if config.signals { Some(Signals::to(&asked.stop, &asked.savepoint)?) } else { None };
     let archive = match &config.checkpoints {
         Some(settings) if config.explain.is_none() => Some(Archive::open(settings.clone(), writes)?),
         _ => None,
     };
     let workers = config.workers * cluster.map_or(1, Cluster::processes);
-    let shared = Arc::new(Shared::new(workers, archive));
-    let signals = if config.signals { Some(Signals::to(&shared.stop, &shared.savepoint)?) } else { None };
+    let shared = Arc::new(Shared::new(workers, archive, asked));
     if let Some(path) = config.report.as_ref().filter(|_| writes) {
         Report::check(path)?;
     }
     let explainer = TimeExplainer { shared: Arc::clone(&shared), clock: config.clock.clone() };
     let watchdog = Watchdog::over(explainer).map_err(|error| Error::Start(error.to_string()))?;
     let began = Instant::now();
+    if cluster.is_none() {
+        not_ready(config.ready_file.as_deref())?;
+    }
     let mesh = cluster.map(|cluster| Mesh::connect(cluster, config.workers, &shared)).transpose()?;
     let (builders, comms) = match (&mesh, config.workers) {
         (Some(mesh), _) => mesh.allocators()?,
@@ -179,6 +184,15 @@ where
             bus.propose(runtime.fingerprint());
         }
         bus.agree();
+    }
+    if runtime.worker == 0 && !shared.failed() {
+        let begun = || {
+            if let Some(archive) = &shared.archive {
+                archive.go_back()?;
+            }
+            if bus.is_none() { ready(config.ready_file.as_deref()) } else { Ok(()) }
+        };
+        begun().unwrap_or_else(|error| shared.fail(error));
     }
     let progress = Progress::new(&runtime);
     let mut chronicle = Chronicle::new(&runtime);

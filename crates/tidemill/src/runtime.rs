@@ -20,6 +20,14 @@ use timely::scheduling::Activator;
 /// How the line of a fingerprint starts that says where the job begins.
 pub(crate) const BEGINS: &str = "begins ";
 
+/// What signals ask for.
+#[derive(Clone, Default)]
+pub(crate) struct Asked {
+    /// The job's end.
+    pub stop: Arc<AtomicBool>,
+    pub savepoint: Arc<AtomicBool>,
+}
+
 /// What all workers of a process share.
 #[derive(Default)]
 pub(crate) struct Shared {
@@ -51,8 +59,15 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// For a job of so many workers, in all processes.
-    pub fn new(workers: usize, archive: Option<Arc<Archive>>) -> Self {
-        Shared { archive, inside: (0..workers).map(|_| Inside::default()).collect(), ..Shared::default() }
+    pub fn new(workers: usize, archive: Option<Arc<Archive>>, asked: Asked) -> Self {
+        let Asked { stop, savepoint } = asked;
+        Shared {
+            archive,
+            stop,
+            savepoint,
+            inside: (0..workers).map(|_| Inside::default()).collect(),
+            ..Shared::default()
+        }
     }
 
     /// Records read so far by all processes, as far as this one knows.

@@ -301,6 +301,55 @@ fn state_of_an_earlier_version_is_migrated_once() {
     assert!(refused.contains("raise its version"), "{refused}");
 }
 
+/// Keeps what [`Spent`] keeps, and means something else by it.
+#[derive(Clone, Copy)]
+struct Earned;
+
+impl Maintain for Earned {
+    type Key = u8;
+    type In = Sale;
+    type State = i64;
+    type Row = (u8, i64);
+
+    fn update(&self, _: &u8, earned: &mut i64, sales: &mut Vec<Record<Sale>>) {
+        *earned -= sales.drain(..).map(|sale| sale.value.cents).sum::<i64>();
+    }
+
+    fn rows(&self, user: &u8, earned: &i64, rows: &mut Vec<(u8, i64)>) {
+        rows.push((*user, *earned));
+    }
+}
+
+#[test]
+fn state_is_not_given_to_an_operator_of_another_kind() {
+    let (folder, sales) = (tempfile::tempdir().unwrap(), [Sale { at: 1, user: 1, cents: 5 }]);
+    run_one(Spent, &sales, (1, usize::MAX), &folder).0.unwrap();
+    let refused = run_one(Earned, &sales, (1, usize::MAX), &folder).0.unwrap_err();
+    assert!(refused.to_string().contains("is `maintain Earned`, and was `maintain Spent`"), "{refused}");
+    assert_eq!(refused.exit_code(), 74);
+}
+
+/// Whoever goes back to an older checkpoint and is cut down at once has gone back all the same.
+#[test]
+fn a_job_that_went_back_goes_on_from_there() {
+    let sales = vec![(0..400).map(|n| Sale { at: n, user: (n % 3) as u8, cents: n }).collect::<Vec<_>>()];
+    let unbroken = Books::new();
+    run(&sales, 1, usize::MAX, &unbroken, None).unwrap();
+    let (folder, books) = (tempfile::tempdir().unwrap(), Books::new());
+    run(&sales, 1, usize::MAX, &books, Some(every_epoch(&folder))).unwrap();
+    let store = tidemill_checkpoint::Store::open(folder.path().to_str().unwrap()).unwrap();
+    let ids = || store.list().unwrap().into_iter().map(|listed| listed.id).collect::<Vec<_>>();
+    let (newest, oldest) = (*ids().iter().max().unwrap(), *ids().iter().min().unwrap());
+    let epoch = store.load(oldest).unwrap().epoch;
+    assert!(epoch < store.load(newest).unwrap().epoch, "{:?}", ids());
+    let back = Checkpointing { restore: Restore::Id(oldest), interval_ms: 3_600_000, ..every_epoch(&folder) };
+    run(&sales, 1, 0, &books, Some(back)).unwrap_err();
+    let next = *ids().iter().max().unwrap();
+    assert_eq!((next > newest, store.load(next).unwrap().epoch), (true, epoch));
+    run(&sales, 2, usize::MAX, &books, Some(every_epoch(&folder))).unwrap();
+    assert_eq!(books.text(), unbroken.text());
+}
+
 /// Like [`Habits`], but does not say what becomes of the old state.
 #[derive(Clone, Copy)]
 struct Unsaid;

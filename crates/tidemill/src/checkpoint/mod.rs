@@ -23,7 +23,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tidemill_checkpoint::{Lock, Store};
+use tidemill_checkpoint::{Lock, Manifest, Store};
 use timely::scheduling::Activator;
 
 /// Where checkpoints go, how often, and which one a job begins with.
@@ -97,6 +97,8 @@ pub(crate) struct Archive {
     pub writer: Writer,
     /// The number of the first checkpoint to come.
     pub next: u64,
+    /// The checkpoint to begin with under a number of its own, where newer ones are there.
+    back_to: Option<Manifest>,
     /// One job only writes here.
     _lock: Option<Lock>,
 }
@@ -125,13 +127,39 @@ impl Archive {
             store.begin(next, &lineage_text(lineage)).map_err(failed)?;
             next += 1;
         }
+        let mut back_to = None;
+        if let (Restore::Id(_), Some(restored), true) = (settings.restore, &restored, writes) {
+            back_to = Some(Manifest { id: next, savepoint: false, ..restored.manifest.clone() });
+            next += 1;
+        }
         let epoch = restored.as_ref().map_or(0, Restored::epoch);
         let log = store.read_log(&lineage_text(lineage), epoch).map_err(failed)?;
         let (run, past) = (log.next_run, Past::of(log)?);
         let before = restored.as_ref().map(|restored| &restored.manifest);
         let writer = Writer::start(store.clone(), lineage_text(lineage), settings.keep, before)?;
         let scribe = Scribe::default();
-        Ok(Arc::new(Archive { settings, lineage, run, restored, store, past, scribe, writer, next, _lock: lock }))
+        Ok(Arc::new(Archive {
+            settings,
+            lineage,
+            run,
+            restored,
+            store,
+            past,
+            scribe,
+            writer,
+            next,
+            back_to,
+            _lock: lock,
+        }))
+    }
+}
+
+impl Archive {
+    /// Has whoever starts the job again after this go on from the checkpoint that was asked for, and not from a newer one that
+    /// it went back from. The graph is there and fits; nothing has been written yet.
+    pub fn go_back(&self) -> Result<()> {
+        let Some(manifest) = &self.back_to else { return Ok(()) };
+        self.store.commit(manifest).map_err(|error| Error::Checkpoint(error.to_string()))
     }
 }
 

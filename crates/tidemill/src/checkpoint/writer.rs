@@ -57,7 +57,13 @@ impl Writer {
                         done(desk.part(id, worker, &written));
                         used.put(written);
                     }
-                    Task::Manifest { checkpoint, done } => done(desk.manifest(*checkpoint)),
+                    Task::Manifest { checkpoint, done } => {
+                        let written = desk.manifest(*checkpoint);
+                        done(written.as_ref().map(|_| ()).map_err(String::clone));
+                        if let Ok(manifest) = written {
+                            desk.tidy(&manifest);
+                        }
+                    }
                 }
             }
         };
@@ -161,7 +167,7 @@ impl Desk {
         write().map(Some).map_err(|error: tidemill_checkpoint::Error| error.to_string())
     }
 
-    fn manifest(&mut self, draft: Draft) -> Result<(), String> {
+    fn manifest(&mut self, draft: Draft) -> Result<Manifest, String> {
         let compacted = self.compacted.take();
         if let Some(compacted) = &compacted
             && !compacted.apply(&mut self.parts)
@@ -189,15 +195,21 @@ impl Desk {
             processes: draft.processes as u32,
             savepoint: draft.savepoint,
             engine_version: env!("CARGO_PKG_VERSION").to_owned(),
-            ..Manifest::default()
         };
         self.parts.clone_from(&manifest.parts);
-        let write = || {
-            self.store.commit(&manifest)?;
-            self.store.prune(self.keep)?;
-            should_compact(&manifest).then(|| self.store.compact(&manifest, 1)).transpose()
-        };
-        self.compacted = write().map_err(|error: tidemill_checkpoint::Error| error.to_string())?;
-        Ok(())
+        self.store.commit(&manifest).map_err(|error| error.to_string())?;
+        Ok(manifest)
+    }
+
+    /// Drops what is no longer needed once a checkpoint is there, and makes few parts of many for the next one. Either can
+    /// wait for that.
+    fn tidy(&mut self, manifest: &Manifest) {
+        let tidied = self.store.prune(self.keep).and_then(|_| {
+            self.compacted = should_compact(manifest).then(|| self.store.compact(manifest, 1)).transpose()?;
+            Ok(())
+        });
+        if let Err(error) = tidied {
+            tracing::warn!("old checkpoints stay for now: {error}");
+        }
     }
 }

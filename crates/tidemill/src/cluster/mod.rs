@@ -15,7 +15,7 @@ mod ready;
 mod word;
 
 pub(crate) use mesh::{Bus, Mesh};
-pub(crate) use ready::end_with_launcher;
+pub(crate) use ready::{end_with_launcher, not_ready, ready};
 
 use crate::config::Flags;
 use crate::error::{Error, Result};

@@ -4,7 +4,7 @@ use crate::collection::Collection;
 use crate::config::Config;
 use crate::job::Job;
 use crate::plan::Node;
-use crate::runtime::{Runtime, Shared};
+use crate::runtime::{Asked, Runtime, Shared};
 use crate::tide::Tide;
 use crate::time::Epoch;
 use differential_dataflow::Data;
@@ -63,7 +63,7 @@ struct Graph<D: Data, E: Data> {
 impl<D: Data, E: Data> Graph<D, E> {
     fn new(derive: &Derive<D, E>) -> Self {
         let mut worker = Worker::new(Default::default(), Allocator::Thread(Thread::default()), Some(Instant::now()));
-        let shared = Arc::new(Shared::new(1, None));
+        let shared = Arc::new(Shared::new(1, None, Asked::default()));
         let runtime = Runtime::new(Config::default(), 0, 1, Arc::clone(&shared));
         let (mut input, probe, out) = (InputSession::new(), ProbeHandle::new(), Rc::<RefCell<Vec<_>>>::default());
         worker.dataflow::<Epoch, _, _>(|scope| {
