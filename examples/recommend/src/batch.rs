@@ -41,7 +41,9 @@ impl Sums {
         for from in history.iter().collect::<FxHashSet<_>>() {
             self.linked(*from).into_iter().for_each(|row| index.change(row, true));
         }
-        self.counts.iter().for_each(|(item, count)| index.change(ItemRow::Counted { item: *item, count: *count }, true));
+        self.counts
+            .iter()
+            .for_each(|(item, count)| index.change(ItemRow::Counted { item: *item, count: *count }, true));
         index
     }
 
@@ -68,7 +70,9 @@ pub fn recompute(protocol: &Protocol) -> Recomputed {
             let (time, items) = histories.entry(event.owner).or_default();
             match protocol.owners {
                 Owners::Sessions => {
-                    for (apart, from) in (1..).zip(items.iter().rev().take(REACH)).filter(|(_, from)| **from != event.item) {
+                    for (apart, from) in
+                        (1..).zip(items.iter().rev().take(REACH)).filter(|(_, from)| **from != event.item)
+                    {
                         *sums.links.entry(*from).or_default().entry(event.item).or_default() += WEIGHT / apart;
                     }
                     *sums.counts.entry(event.item).or_default() += 1;

@@ -5,8 +5,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tidemill::differential_dataflow::ExchangeData;
-use tidemill::{Collection, Config, Epoch, Events, Memory, Record, Report, Result, Sink, SinkError, Stream, Timing, Update, execute};
-use tidemill_recommend::{AsOf, Asked, Index, ItemIndex, ItemRow, LastItems, Nearest, Scores, Session, SessionIndex, WithItems};
+use tidemill::{
+    Collection, Config, Epoch, Events, Memory, Record, Report, Result, Sink, SinkError, Stream, Timing, Update, execute,
+};
+use tidemill_recommend::{
+    AsOf, Asked, Index, ItemIndex, ItemRow, LastItems, Nearest, Scores, Session, SessionIndex, WithItems,
+};
 
 /// How far apart two items of an owner are linked.
 pub const REACH: usize = 10;
@@ -176,7 +180,13 @@ pub fn replay(protocol: &Protocol, workers: usize, popular: bool) -> Result<Repl
         let events = steps.flat_map(|step| step.events).map(|row| Update { row, diff: 1 });
         let rows = learn(events.clone(), owners)?;
         rows.clone().sink("items", to_items.clone())?;
-        answer(&questions, "counting", (rows.clone(), as_of), Counting { index: ItemIndex::new(), owners }, to_counting)?;
+        answer(
+            &questions,
+            "counting",
+            (rows.clone(), as_of),
+            Counting { index: ItemIndex::new(), owners },
+            to_counting,
+        )?;
         if popular {
             answer(&questions, "popular", (rows, as_of), Popular::default(), to_popular)?;
         }

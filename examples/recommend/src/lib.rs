@@ -2,6 +2,8 @@
 
 pub mod batch;
 pub mod data;
+pub mod days;
 pub mod graph;
 pub mod metrics;
 pub mod protocol;
+pub mod transformer;

@@ -14,6 +14,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Train a Transformer on a data set's histories.
+    Train(commands::train::Arguments),
     /// Judge the models on public data sets, each replayed as the stream it was, beside the published results.
     Evaluate(commands::evaluate::Arguments),
 }
@@ -24,6 +26,7 @@ fn main() -> std::process::ExitCode {
 
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
+        Command::Train(arguments) => commands::train::run(&arguments),
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
     }
 }

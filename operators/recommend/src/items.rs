@@ -33,7 +33,8 @@ where
     F: Fn(&Update<Touch<U, I>>) -> U + Clone + 'static,
 {
     fn followers(self, name: &str, reach: usize, keep: usize) -> Result<Collection<'s, ItemRow<I>>> {
-        let touched = self.stream().clone().map(|touch| (touch.row.item, touch.diff as i64)).key_by(|touch| touch.0.clone());
+        let touched =
+            self.stream().clone().map(|touch| (touch.row.item, touch.diff as i64)).key_by(|touch| touch.0.clone());
         let counts = touched.top_sums(&format!("{name}: how often"), 1, |touch| ((), touch.1))?;
         let links = self.links(&format!("{name}: links"), reach)?.key_by(|link| link.from.clone());
         let linked = links.top_sums(name, keep, |link| (link.to.clone(), link.weight))?;
@@ -44,7 +45,8 @@ where
     fn companions(self, name: &str, cap: usize, keep: usize) -> Result<Collection<'s, ItemRow<I>>> {
         let pairs = self.beside(&format!("{name}: pairs"), cap)?;
         let (counts, pairs) = pairs.branch(|pair: &Link<I>| pair.from == pair.to);
-        let counts = counts.key_by(|one| one.from.clone()).top_sums(&format!("{name}: baskets"), 1, |one| ((), one.weight))?;
+        let counts =
+            counts.key_by(|one| one.from.clone()).top_sums(&format!("{name}: baskets"), 1, |one| ((), one.weight))?;
         let pairs = pairs.key_by(|pair| pair.from.clone());
         let linked = pairs.top_sums(name, keep, |pair| (pair.to.clone(), pair.weight))?;
         let linked = linked.map(|row| ItemRow::Linked { from: row.key, to: row.item, weight: row.sum });

@@ -280,7 +280,15 @@ mod tests {
         };
         for (epoch, changes) in epochs.into_iter().enumerate() {
             for (owner, time, item, gone) in changes {
-                if gone && item == 0 {
+                if !gone && item == 7 {
+                    // One is taken back and comes again.
+                    if let Some((key, item)) = held.range((owner, time, 0)..).next() {
+                        for diff in [-1, 1] {
+                            let (time, change) = touch(*key, *item, diff);
+                            harness.push(time, change);
+                        }
+                    }
+                } else if gone && item == 0 {
                     // The owner is forgotten.
                     let all: Vec<_> = held.keys().filter(|key| key.0 == owner).copied().collect();
                     for key in all {
@@ -322,7 +330,10 @@ mod tests {
     }
 
     fn epochs() -> impl Strategy<Value = Vec<Vec<(u8, i64, u8, bool)>>> {
-        prop::collection::vec(prop::collection::vec((0u8..3, 0i64..40, 0u8..8, prop::bool::weighted(0.3)), 0..12), 1..10)
+        prop::collection::vec(
+            prop::collection::vec((0u8..3, 0i64..40, 0u8..8, prop::bool::weighted(0.3)), 0..12),
+            1..10,
+        )
     }
 
     proptest! {

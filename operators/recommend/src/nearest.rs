@@ -236,7 +236,12 @@ mod tests {
     use std::collections::BTreeMap;
 
     /// By the definition, item by item, in the same order of additions.
-    fn naive(sessions: &BTreeMap<u16, Session<u16, u8>>, nearest: Nearest, items: &[u8], own: u16) -> BTreeMap<u8, f64> {
+    fn naive(
+        sessions: &BTreeMap<u16, Session<u16, u8>>,
+        nearest: Nearest,
+        items: &[u8],
+        own: u16,
+    ) -> BTreeMap<u8, f64> {
         let looked_at: Vec<u8> = items.iter().rev().take(nearest.length).copied().collect();
         let place = |item: &u8| looked_at.iter().position(|other| other == item);
         let len = looked_at.len() as f64;
@@ -250,7 +255,9 @@ mod tests {
         }
         near.remove(&own);
         let mut neighbours: Vec<_> = near.into_iter().map(|(session, near)| (near, &sessions[&session])).collect();
-        neighbours.sort_by(|a, b| b.0.total_cmp(&a.0).then((Reverse(a.1.time), a.1.session).cmp(&(Reverse(b.1.time), b.1.session))));
+        neighbours.sort_by(|a, b| {
+            b.0.total_cmp(&a.0).then((Reverse(a.1.time), a.1.session).cmp(&(Reverse(b.1.time), b.1.session)))
+        });
         let mut votes: BTreeMap<u8, f64> = BTreeMap::new();
         for (near, session) in neighbours.into_iter().take(nearest.neighbours) {
             let shared = session.items.iter().filter_map(place).min().unwrap();
@@ -261,7 +268,11 @@ mod tests {
         }
         let all = sessions.len() as f64;
         let with = |item: &u8| sessions.values().filter(|session| session.items.contains(item)).count() as f64;
-        votes.into_iter().map(|(item, votes)| (item, votes * (all / with(&item)).powf(0.3))).filter(|item| item.1 > 0.0).collect()
+        votes
+            .into_iter()
+            .map(|(item, votes)| (item, votes * (all / with(&item)).powf(0.3)))
+            .filter(|item| item.1 > 0.0)
+            .collect()
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! What everything here is counted from: who met which item when.
 
 use serde::{Deserialize, Serialize};
+use tidemill::differential_dataflow::consolidation::consolidate;
 use tidemill::{Key, Millis, Record, Seq, Update};
 
 /// An owner's event with an item. The owner is whoever the item's neighbours in time say something about: a user, a session,
@@ -27,24 +28,31 @@ pub(crate) type Touches<I> = Vec<(Millis, Seq, I)>;
 /// Makes an epoch's changes of one owner's touches. Gives the places between which they differ now: so many at the start and
 /// so many at the end are as they were.
 ///
-/// A touch that is taken back and is not there is left alone: whoever takes back what never was has a fault, and it must not
-/// take anything else with it.
+/// A touch that is taken back and is not there is left alone, and so is one that comes again: whoever says so has a fault, and
+/// it must not take anything else with it.
 pub(crate) fn change<U: Key, I: Key>(touches: &mut Touches<I>, changes: &mut Vec<Record<Update<Touch<U, I>>>>) -> Same {
     let before = touches.len();
     let mut same = Same { start: before, end: before };
-    // What comes first: a touch may come and be taken back in one epoch.
-    changes.sort_by_key(|change| change.value.diff < 0);
-    for Record { value: Update { row, diff }, .. } in changes.drain(..) {
-        let at = (row.time, row.seq);
-        let place = touches.partition_point(|(time, seq, item)| (*time, *seq, item) < (at.0, at.1, &row.item));
-        let there = touches.get(place).is_some_and(|(time, seq, item)| (*time, *seq) == at && *item == row.item);
+    // A touch may come and be taken back in one epoch, or be taken back and come again.
+    let net = |change: Record<Update<Touch<U, I>>>| {
+        let Update { row, diff } = change.value;
+        ((row.time, row.seq, row.item), diff)
+    };
+    let mut net: Vec<_> = changes.drain(..).map(net).collect();
+    consolidate(&mut net);
+    for (touch, diff) in net {
+        let place = touches.partition_point(|other| *other < touch);
+        let there = touches.get(place) == Some(&touch);
+        if (diff > 0) == there {
+            continue;
+        }
         same.start = same.start.min(place);
-        if diff > 0 && !there {
-            same.end = same.end.min(touches.len() - place);
-            touches.insert(place, (row.time, row.seq, row.item));
-        } else if diff < 0 && there {
+        if there {
             touches.remove(place);
             same.end = same.end.min(touches.len() - place);
+        } else {
+            same.end = same.end.min(touches.len() - place);
+            touches.insert(place, touch);
         }
     }
     same.start = same.start.min(touches.len());

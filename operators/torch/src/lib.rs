@@ -26,6 +26,7 @@ mod error;
 mod network;
 mod networks;
 mod random;
+pub mod sasrec;
 mod saved;
 mod script;
 pub mod train;

@@ -6,6 +6,7 @@ pub(crate) mod autoencoder;
 mod logistic;
 mod lstm;
 mod mlp;
+pub(crate) mod sasrec;
 mod stacked_lstm;
 mod transformer;
 
@@ -76,9 +77,9 @@ pub(crate) fn build(
 }
 
 /// Where layers get their weights from. Names and first values are PyTorch's, so that its files fit.
-struct Weights<'a> {
-    path: nn::Path<'a>,
-    random: &'a mut Random,
+pub(crate) struct Weights<'a> {
+    pub(crate) path: nn::Path<'a>,
+    pub(crate) random: &'a mut Random,
 }
 
 impl Weights<'_> {

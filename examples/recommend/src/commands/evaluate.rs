@@ -3,6 +3,7 @@
 use anyhow::{Context, bail};
 use recommend::batch::{Recomputed, recompute};
 use recommend::data::{amazon, diginetica, online_retail, serenade};
+use recommend::days::{self, compare};
 use recommend::graph::{Ranks, Replayed, replay};
 use recommend::metrics::metrics;
 use recommend::protocol::{Owners, Protocol};
@@ -41,6 +42,9 @@ pub struct Arguments {
 struct Report {
     rows: Vec<Row>,
     compared: Vec<Compared>,
+    /// Online Retail with its cancellations, at the end of each day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    days: Option<days::Compared>,
 }
 
 /// A model's figures under one protocol.
@@ -83,6 +87,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if let Some(file) = &arguments.online_retail {
         judge(online_retail::baskets(file))?;
+        let days = compare(&online_retail::days_of_events(file)?, arguments.workers)?;
+        println!(
+            "online_retail  beside a recompute at the end of each of {} days, with {} cancellations: {} rows, {} differ",
+            days.days, days.cancellations, days.rows, days.rows_that_differ
+        );
+        report.days = Some(days);
     }
     if report.rows.is_empty() {
         bail!("say where a data set is: --serenade, --diginetica, --beauty, --video or --online-retail");
@@ -169,7 +179,11 @@ impl Compared {
             rows: recomputed.items.len() + recomputed.sessions.len(),
             rows_that_differ: items + sessions,
             ranks: recomputed.ranks.values().map(Vec::len).sum(),
-            ranks_that_differ: recomputed.ranks.iter().map(|(model, ranks)| differ(replayed.ranks.get(model), ranks)).sum(),
+            ranks_that_differ: recomputed
+                .ranks
+                .iter()
+                .map(|(model, ranks)| differ(replayed.ranks.get(model), ranks))
+                .sum(),
         }
     }
 }

@@ -3,9 +3,10 @@
 use crate::protocol::{Event, Events, Owners, Protocol, Question, Step};
 use anyhow::Context;
 use rustc_hash::FxHashMap;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 use tidemill::{Millis, time::days};
+use tidemill_shop::{Action, ShopEvent};
 
 #[derive(Deserialize)]
 struct Line {
@@ -18,6 +19,10 @@ struct Line {
     /// In seconds since 1970.
     #[serde(rename = "InvoiceEpoch")]
     time: i64,
+    #[serde(rename = "UnitPrice")]
+    price: f64,
+    #[serde(rename = "CustomerID")]
+    customer: Option<u64>,
 }
 
 /// The first days, of which nothing is asked.
@@ -35,7 +40,7 @@ pub fn baskets(file: &Path) -> anyhow::Result<Protocol> {
     let (mut events, mut steps) = (Events::default(), Vec::<Step>::new());
     let (mut items, mut invoices) = (FxHashMap::<String, u32>::default(), FxHashMap::<String, usize>::default());
     for line in csv::Reader::from_reader(super::open(file)?).deserialize() {
-        let Line { invoice, code, quantity, time } = line.with_context(|| file.display().to_string())?;
+        let Line { invoice, code, quantity, time, .. } = line.with_context(|| file.display().to_string())?;
         let is_goods = code.len() >= 5 && code.as_bytes()[..5].iter().all(u8::is_ascii_digit);
         if quantity <= 0 || invoice.starts_with('C') || !is_goods {
             continue;
@@ -53,8 +58,59 @@ pub fn baskets(file: &Path) -> anyhow::Result<Protocol> {
     for step in steps.iter_mut().filter(|step| step.time >= begin + WARM_UP) {
         step.questions = questions(&step.events);
     }
-    Ok(Protocol { data: "online_retail", name: "basket-completion", steps, test_then_learn: true, owners: Owners::Baskets })
+    Ok(Protocol {
+        data: "online_retail",
+        name: "basket-completion",
+        steps,
+        test_then_learn: true,
+        owners: Owners::Baskets,
+    })
 }
+
+/// What happened on one day, in order of time.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Day {
+    /// Its last millisecond.
+    pub time: Millis,
+    /// Purchases and cancellations.
+    pub lines: Vec<(Millis, ShopEvent)>,
+}
+
+/// Reads all lines as a shop's events, day by day. A cancellation does not say which order it is of. Whoever bought without a
+/// number of a customer is a customer of that one invoice, and items are numbered in the order they come in.
+pub fn days_of_events(file: &Path) -> anyhow::Result<Vec<Day>> {
+    let (mut items, mut orders) = (FxHashMap::<String, u64>::default(), FxHashMap::<String, u64>::default());
+    let mut all: Vec<Day> = Vec::new();
+    for line in csv::Reader::from_reader(super::open(file)?).deserialize() {
+        let Line { invoice, code, quantity, time, price, customer } =
+            line.with_context(|| file.display().to_string())?;
+        let cancelled = invoice.starts_with('C');
+        let Ok(amount) = u32::try_from(if cancelled { -quantity } else { quantity }) else { continue };
+        if amount == 0 {
+            continue;
+        }
+        let (new_item, new_order) = (items.len() as u64, orders.len() as u64);
+        let item = *items.entry(code).or_insert(new_item);
+        let order = *orders.entry(invoice).or_insert(new_order);
+        let user = customer.unwrap_or(GUESTS + order);
+        let action = match cancelled {
+            true => Action::Cancellation { order: None, item, quantity: amount },
+            false => Action::Purchase { order, item, quantity: amount, cents: (price * 100.0).round() as i64 },
+        };
+        let (time, day) = (time * 1_000, days(1));
+        let end = time.div_euclid(day) * day + day - 1;
+        if all.last().is_none_or(|last| last.time < end) {
+            all.push(Day { time: end, lines: Vec::new() });
+        }
+        if let Some(of) = all.iter_mut().rev().find(|of| of.time == end) {
+            of.lines.push((time, ShopEvent { user, action }));
+        }
+    }
+    Ok(all)
+}
+
+/// Numbers of customers who have none begin here.
+const GUESTS: u64 = 1 << 32;
 
 /// Two of a basket's items, chosen by a hash of the invoice's number, each asked for from the others.
 fn questions(events: &[Event]) -> Vec<Question> {

@@ -66,7 +66,8 @@ fn clicks(folder: &Path, files: &[&str], ask: bool) -> anyhow::Result<Vec<Step>>
     let (mut events, mut histories) = (Events::default(), BTreeMap::<u32, Vec<u32>>::new());
     let step = |(time, owner, _, target): (Millis, u32, usize, u32)| {
         let history = histories.entry(owner).or_default();
-        let asked = (ask && !history.is_empty()).then(|| Question { owner, history: history.clone(), target, among: vec![] });
+        let asked =
+            (ask && !history.is_empty()).then(|| Question { owner, history: history.clone(), target, among: vec![] });
         history.push(target);
         Step { time, questions: asked.into_iter().collect(), events: vec![events.next(owner, time, target)] }
     };

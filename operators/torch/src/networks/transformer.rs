@@ -112,17 +112,17 @@ impl Attention {
 }
 
 /// Layer normalisation over the width.
-struct Norm {
+pub(super) struct Norm {
     weight: Tensor,
     bias: Tensor,
 }
 
 impl Norm {
-    fn new(weights: &mut Weights<'_>, width: i64) -> Result<Self, Error> {
+    pub(super) fn new(weights: &mut Weights<'_>, width: i64) -> Result<Self, Error> {
         Ok(Self { weight: weights.path.f_ones("weight", &[width])?, bias: weights.path.f_zeros("bias", &[width])? })
     }
 
-    fn forward(&self, input: &Tensor) -> Tensor {
+    pub(super) fn forward(&self, input: &Tensor) -> Tensor {
         input.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), 1e-5, true)
     }
 }

@@ -1,0 +1,196 @@
+//! A Transformer trained on histories: training, and what the graph asks of it.
+
+use crate::graph::Ranks;
+use crate::protocol::{Protocol, Question};
+use anyhow::Context;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+use tidemill_recommend::Scores;
+use tidemill_torch::sasrec::{Description, Options, SasRec};
+
+/// How to train.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Settings {
+    /// Passes over the histories at most; the best by the last item of each history, which is held back, is kept.
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    epochs: usize,
+    /// Passes without a better one after which training ends.
+    #[arg(long, value_name = "N", default_value_t = 6)]
+    patience: usize,
+    /// Histories a step.
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    batch: usize,
+    /// Width of an item's embedding.
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    width: usize,
+    /// Blocks of attention.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    blocks: usize,
+    /// Attention heads.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    heads: usize,
+    /// The last items of a history that are looked at.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    length: usize,
+    /// What share of numbers training sets to 0.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
+    dropout: f64,
+    /// Adam's step size.
+    #[arg(long, value_name = "STEP", default_value_t = 1e-3)]
+    learning_rate: f64,
+    /// Adam's weight decay.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    weight_decay: f64,
+    /// Draws first weights, order and dropout.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+}
+
+/// A network with the items it knows.
+pub struct Transformer {
+    network: SasRec,
+    /// Of the network's numbers, from 1 on.
+    items: Vec<u32>,
+    numbers: BTreeMap<u32, u32>,
+}
+
+/// Histories whose last item tells how good the network is.
+const JUDGED: usize = 4_000;
+
+/// Questions the network is asked at once.
+const AT_ONCE: usize = 128;
+
+impl Transformer {
+    fn new(network: SasRec, items: Vec<u32>) -> Self {
+        let numbers = (1..).zip(&items).map(|(number, item)| (*item, number)).collect();
+        Transformer { network, items, numbers }
+    }
+
+    /// Reads what [`train`] wrote for a data set.
+    pub fn load(folder: &Path, data: &str) -> anyhow::Result<Self> {
+        let network = SasRec::load(folder.join(data))?;
+        let file = folder.join(format!("{data}.items"));
+        let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let items: Result<Vec<u32>, _> = text.split_whitespace().map(str::parse).collect();
+        Ok(Transformer::new(network, items.with_context(|| format!("{}: not numbers", file.display()))?))
+    }
+
+    /// The network's numbers of a history's items; it has none for items that came after its training.
+    fn known(&self, history: &[u32]) -> Vec<u32> {
+        history.iter().filter_map(|item| self.numbers.get(item).copied()).collect()
+    }
+
+    /// The scores of all items after each history, as probabilities; none after a history of unknown items.
+    pub fn scores(&self, histories: &[&[u32]]) -> anyhow::Result<Vec<Scores<u32>>> {
+        let known: Vec<Vec<u32>> = histories.iter().map(|history| self.known(history)).collect();
+        let asked: Vec<&[u32]> = known.iter().map(Vec::as_slice).filter(|history| !history.is_empty()).collect();
+        if asked.is_empty() {
+            return Ok(known.iter().map(|_| Scores::new(Vec::new())).collect());
+        }
+        let logits = self.network.scores(&asked)?;
+        let mut rows = logits.chunks(self.items.len());
+        let scores = |history: &Vec<u32>| match history.is_empty() {
+            true => Scores::new(Vec::new()),
+            false => Scores::new(rows.next().map_or_else(Vec::new, |row| self.probabilities(row))),
+        };
+        Ok(known.iter().map(scores).collect())
+    }
+
+    fn probabilities(&self, logits: &[f32]) -> Vec<(u32, f64)> {
+        let most = logits.iter().copied().fold(f32::MIN, f32::max);
+        let powers: Vec<f64> = logits.iter().map(|logit| f64::from(logit - most).exp()).collect();
+        let total: f64 = powers.iter().sum();
+        self.items.iter().zip(powers).map(|(item, power)| (*item, power / total)).collect()
+    }
+
+    /// The ranks of questions' targets.
+    pub fn ranks(&self, questions: &[Question]) -> anyhow::Result<Vec<Ranks>> {
+        let mut ranks = Vec::with_capacity(questions.len());
+        for questions in questions.chunks(AT_ONCE) {
+            let histories: Vec<&[u32]> = questions.iter().map(|question| question.history.as_slice()).collect();
+            let scores = self.scores(&histories)?;
+            ranks.extend(scores.into_iter().zip(questions).map(|(scores, question)| Ranks::of(scores, question)));
+        }
+        Ok(ranks)
+    }
+}
+
+/// Trains on the histories that a protocol's events make, and writes the network that told best what came last in some of
+/// them, which it was not shown.
+pub fn train(protocol: &Protocol, settings: &Settings, folder: &Path) -> anyhow::Result<()> {
+    let mut histories: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for event in protocol.steps.iter().flat_map(|step| &step.events) {
+        histories.entry(event.owner).or_default().push(event.item);
+    }
+    let mut items: Vec<u32> = histories.values().flatten().copied().collect();
+    items.sort_unstable();
+    items.dedup();
+    let description = Description {
+        items: items.len(),
+        width: settings.width,
+        heads: settings.heads,
+        blocks: settings.blocks,
+        feed_forward: 4 * settings.width,
+        length: settings.length,
+        dropout: settings.dropout,
+        training: serde_json::Value::Null,
+    };
+    let options = Options {
+        epochs: settings.epochs,
+        batch: settings.batch,
+        learning_rate: settings.learning_rate,
+        weight_decay: settings.weight_decay,
+        seed: settings.seed,
+    };
+    let empty = SasRec::new(description.clone(), settings.seed)?;
+    let names = Transformer::new(empty, items.clone());
+    let mut shown: Vec<Vec<u32>> = histories.values().map(|history| names.known(history)).collect();
+    let mut held: Vec<(Vec<u32>, u32)> = Vec::new();
+    let every = (shown.len() / JUDGED).max(1);
+    for history in shown.iter_mut().step_by(every).filter(|history| history.len() > 2) {
+        if let Some(last) = history.pop() {
+            held.push((history.clone(), last));
+        }
+    }
+    println!("{}: {} histories of {} items, {} held back", protocol.data, shown.len(), items.len(), held.len());
+    let (began, path) = (Instant::now(), folder.join(protocol.data));
+    let (mut best, mut since) = (0.0, 0);
+    let mut failure = None;
+    let mut network = SasRec::new(description, settings.seed)?;
+    network.train(&shown, &options, |epoch, loss, network| {
+        let judged = judge(network, &held);
+        let saved = judged.and_then(|found| {
+            if found > best {
+                (best, since) = (found, 0);
+                network.save(&path)?;
+            } else {
+                since += 1;
+            }
+            println!("epoch {epoch}: loss {loss:.4}, ndcg@10 {found:.4}, {:.0} s", began.elapsed().as_secs_f64());
+            Ok(())
+        });
+        saved.map_err(|error| failure = Some(error)).is_ok() && since < settings.patience
+    })?;
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    let names: Vec<String> = items.iter().map(u32::to_string).collect();
+    let file = folder.join(format!("{}.items", protocol.data));
+    std::fs::write(&file, names.join("\n") + "\n").with_context(|| format!("cannot write {}", file.display()))?;
+    println!("{}: ndcg@10 {best:.4} on what was held back; {}.safetensors", protocol.data, path.display());
+    Ok(())
+}
+
+/// NDCG@10 of what was held back, among all items.
+fn judge(network: &SasRec, held: &[(Vec<u32>, u32)]) -> anyhow::Result<f64> {
+    let mut gain = 0.0;
+    for held in held.chunks(AT_ONCE) {
+        let histories: Vec<&[u32]> = held.iter().map(|(history, _)| history.as_slice()).collect();
+        for (top, (_, last)) in network.top(&histories, 10)?.into_iter().zip(held) {
+            let place = top.iter().position(|(item, _)| item == last);
+            gain += place.map_or(0.0, |place| 1.0 / (place as f64 + 2.0).log2());
+        }
+    }
+    Ok(gain / held.len().max(1) as f64)
+}

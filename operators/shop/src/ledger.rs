@@ -1,0 +1,314 @@
+//! Which events hold.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use serde::{Deserialize, Serialize};
+use tidemill::{
+    Closing, Emit, Kernel, Keyed, Keys, Millis, Order, Record, Result, Save, Saved, Seq, StateError, Stream, Timers,
+    Update, type_name,
+};
+
+use crate::event::{Action, ShopEvent};
+
+/// An event that holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Held {
+    /// When it happened, in ms since 1970 UTC.
+    pub time: Millis,
+    /// Where it came from, which orders events of the same time.
+    pub seq: Seq,
+    /// What happened: never a cancellation or the wish to be forgotten. The quantity of a purchase is what has not been
+    /// cancelled of it.
+    pub event: ShopEvent,
+}
+
+/// Streams of shop events, keyed by user.
+pub trait Ledgers<'s> {
+    /// Says which events hold: each when it comes, late ones too, and as gone when it no longer holds, because
+    ///
+    /// - it was cancelled: a purchase of which a part was cancelled goes, and comes again with what is left of it;
+    /// - it is more than `keep` ms behind the watermark;
+    /// - its user wants to be forgotten. Events of that user that come later and are older than the wish do not hold.
+    ///
+    /// At every epoch what holds is what going through the user's events of the last `keep` ms in order of time would
+    /// give, in whatever order they came. The second stream has events that came too late: those older than `keep`, or than
+    /// their user's wish to be forgotten.
+    ///
+    /// State: the events of the last `keep` ms, and of each user who was forgotten when, for as long.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`](tidemill::Error::Graph) if the name is taken.
+    fn ledger(self, name: &str, keep: Millis) -> Result<(Stream<'s, Update<Held>>, Stream<'s, ShopEvent>)>;
+}
+
+impl<'s, F: Fn(&ShopEvent) -> u64 + Clone + 'static> Ledgers<'s> for Keyed<'s, ShopEvent, F> {
+    fn ledger(self, name: &str, keep: Millis) -> Result<(Stream<'s, Update<Held>>, Stream<'s, ShopEvent>)> {
+        self.kernel(name, LedgerKernel::new(keep))
+    }
+}
+
+/// What is known of one user.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Account {
+    /// In order of time and place; cancellations too.
+    events: Vec<Held>,
+    /// The latest wish to be forgotten.
+    forgotten: Option<Millis>,
+}
+
+impl Account {
+    /// The purchases of an item that hold.
+    fn purchases(&self, item: u64) -> Vec<Held> {
+        let mut purchases: Vec<Held> = Vec::new();
+        for held in self.events.iter().filter(|held| held.event.action.item() == Some(item)) {
+            match held.event.action {
+                Action::Purchase { .. } => purchases.push(*held),
+                Action::Cancellation { order, quantity, .. } => cancel(&mut purchases, order, quantity),
+                _ => {}
+            }
+        }
+        purchases.retain(|held| matches!(held.event.action, Action::Purchase { quantity: 1.., .. }));
+        purchases
+    }
+
+    /// When it may change next by the watermark alone, if ever.
+    fn due(&self, keep: Millis) -> Option<Millis> {
+        let first = self.events.first().map(|held| held.time);
+        first.into_iter().chain(self.forgotten).min().map(|time| time.saturating_add(keep))
+    }
+}
+
+/// Takes so many from the latest purchases.
+fn cancel(purchases: &mut [Held], of: Option<u64>, mut left: u32) {
+    for held in purchases.iter_mut().rev() {
+        if let Action::Purchase { order, quantity, .. } = &mut held.event.action
+            && of.is_none_or(|of| of == *order)
+        {
+            let taken = left.min(*quantity);
+            (*quantity, left) = (*quantity - taken, left - taken);
+        }
+    }
+}
+
+/// Whether cancellations bear on it.
+fn is_of_orders(action: &Action) -> bool {
+    matches!(action, Action::Purchase { .. } | Action::Cancellation { .. })
+}
+
+/// One worker's users.
+struct LedgerKernel {
+    keep: Millis,
+    users: Keys<u64, Account>,
+    expiry: Timers<u64>,
+    epoch: FxHashMap<u64, Vec<Record<ShopEvent>>>,
+}
+
+impl LedgerKernel {
+    fn new(keep: Millis) -> Self {
+        LedgerKernel { keep, users: Keys::new(), expiry: Timers::default(), epoch: FxHashMap::default() }
+    }
+
+    /// Makes a user's events of an epoch, and drops those older than `oldest`.
+    fn update(&mut self, user: u64, mut events: Vec<Record<ShopEvent>>, oldest: Millis, emit: &mut Emitted) {
+        let account = self.users.get_or_default(user);
+        let before = account.clone();
+        let (mut said, mut items) = (Vec::new(), FxHashSet::default());
+        events.sort_by_key(|record| (record.time, record.seq));
+        for record in events {
+            let Record { time, seq, value: event } = record;
+            if time < oldest || account.forgotten.is_some_and(|wish| time <= wish) {
+                emit.late.push(record);
+            } else if event.action == Action::Forget {
+                account.forgotten = Some(time);
+                account.events.retain(|held| {
+                    let stays = held.time > time;
+                    if !stays {
+                        note(held, -1, &mut said, &mut items);
+                    }
+                    stays
+                });
+            } else {
+                let held = Held { time, seq, event };
+                let place = account.events.partition_point(|other| (other.time, other.seq) < (time, seq));
+                account.events.insert(place, held);
+                note(&held, 1, &mut said, &mut items);
+            }
+        }
+        let expired = account.events.partition_point(|held| held.time < oldest);
+        account.events.drain(..expired).for_each(|held| note(&held, -1, &mut said, &mut items));
+        account.forgotten = account.forgotten.filter(|wish| *wish >= oldest);
+        for item in items {
+            said.extend(before.purchases(item).into_iter().map(|held| (held, -1)));
+            said.extend(account.purchases(item).into_iter().map(|held| (held, 1)));
+        }
+        if account.events.is_empty() && account.forgotten.is_none() {
+            self.users.remove(&user);
+        } else if let Some(due) = account.due(self.keep) {
+            self.expiry.set(due, user);
+        }
+        tidemill::differential_dataflow::consolidation::consolidate(&mut said);
+        let change = |(held, diff): (Held, isize)| Record {
+            time: held.time,
+            seq: held.seq.child(usize::from(diff > 0)),
+            value: Update { row: held, diff },
+        };
+        emit.out.extend(said.into_iter().map(change));
+    }
+}
+
+type Emitted = Emit<ShopEvent, Record<Update<Held>>>;
+
+/// Says that an event comes or goes, or which item's purchases are to be looked at again.
+fn note(held: &Held, diff: isize, said: &mut Vec<(Held, isize)>, items: &mut FxHashSet<u64>) {
+    match held.event.action.item().filter(|_| is_of_orders(&held.event.action)) {
+        Some(item) => _ = items.insert(item),
+        None => said.push((*held, diff)),
+    }
+}
+
+impl Kernel for LedgerKernel {
+    type In = ShopEvent;
+    type Out = Record<Update<Held>>;
+
+    fn kind(&self) -> String {
+        format!("ledger of {} ms", self.keep)
+    }
+
+    fn state(&self) -> String {
+        type_name::<Account>()
+    }
+
+    fn order(&self) -> Order {
+        Order::Any
+    }
+
+    fn records(&mut self, _: Closing, records: &mut Vec<Record<ShopEvent>>, _: &mut Emitted) {
+        for record in records.drain(..) {
+            self.epoch.entry(record.value.user).or_default().push(record);
+        }
+    }
+
+    fn settle(&mut self, at: Closing, emit: &mut Emitted) {
+        let oldest = at.after.saturating_sub(self.keep);
+        for (user, events) in std::mem::take(&mut self.epoch) {
+            self.update(user, events, oldest, emit);
+        }
+        if at.after > at.before {
+            for user in self.expiry.due(at.after.saturating_sub(1)) {
+                if self.users.get(&user).is_some() {
+                    self.update(user, Vec::new(), oldest, emit);
+                }
+            }
+        }
+    }
+
+    fn save(&mut self, save: &mut Save) {
+        self.users.save(save);
+    }
+
+    fn load(&mut self, _: Closing, entry: Saved<'_>, _: &mut Emitted) -> Result<(), StateError> {
+        let (user, account) = self.users.load(entry)?;
+        if let Some(due) = account.due(self.keep) {
+            self.expiry.set(due, user);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+    use tidemill::harness::Harness;
+
+    const KEEP: Millis = 60;
+
+    /// What holds of all events so far, by going through them in order of time.
+    fn oracle(events: &[(Millis, Seq, ShopEvent)], watermark: Millis) -> BTreeMap<Held, isize> {
+        let mut all = events.to_vec();
+        all.sort_by_key(|event| (event.0, event.1));
+        let mut held: Vec<Held> = vec![];
+        for (time, seq, event) in all.into_iter().filter(|event| event.0 >= watermark.saturating_sub(KEEP)) {
+            match event.action {
+                Action::Forget => held.retain(|held| held.event.user != event.user),
+                Action::Cancellation { order, item, mut quantity } => {
+                    for held in held.iter_mut().rev().filter(|held| held.event.user == event.user) {
+                        if let Action::Purchase { order: of, item: what, quantity: left, .. } = &mut held.event.action
+                            && *what == item
+                            && order.is_none_or(|order| order == *of)
+                        {
+                            let taken = quantity.min(*left);
+                            *left -= taken;
+                            quantity -= taken;
+                        }
+                    }
+                }
+                _ => held.push(Held { time, seq, event }),
+            }
+        }
+        let gone = |held: &Held| matches!(held.event.action, Action::Purchase { quantity: 0, .. });
+        held.into_iter().filter(|held| !gone(held)).map(|held| (held, 1)).collect()
+    }
+
+    fn action() -> impl Strategy<Value = Action> {
+        let item = 0u64..3;
+        prop_oneof![
+            3 => item.clone().prop_map(|item| Action::View { item }),
+            4 => (0u64..3, item.clone(), 1u32..5).prop_map(|(order, item, quantity)| Action::Purchase { order, item, quantity, cents: 100 }),
+            3 => (prop::option::of(0u64..3), item.clone(), 1u32..6).prop_map(|(order, item, quantity)| Action::Cancellation { order, item, quantity }),
+            1 => item.prop_map(|item| Action::NotInterested { item }),
+            1 => Just(Action::Forget),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+        #[test]
+        fn what_holds_is_what_going_through_all_events_gives(
+            epochs in prop::collection::vec((prop::collection::vec((-70i64..40, 0u64..3, action()), 0..9), 0i64..50), 1..14),
+            workers in 1usize..4, cut in 0usize..14, after in 1usize..4,
+        ) {
+            let mut harness = Harness::kernel(workers, |event: &ShopEvent| event.user, || LedgerKernel::new(KEEP));
+            let (mut events, mut rows, mut watermark, mut number) = (vec![], BTreeMap::<Held, isize>::new(), 1_000, 0);
+            let mut wishes = BTreeMap::<u64, Millis>::new();
+            for (epoch, (batch, step)) in epochs.into_iter().enumerate() {
+                watermark += step;
+                let mut batch: Vec<_> = batch.into_iter().map(|(offset, user, action)| {
+                    let seq = Seq::new(0, number);
+                    number += 1;
+                    (watermark - step + offset, seq, ShopEvent { user, action })
+                }).collect();
+                batch.iter().for_each(|(time, _, event)| harness.push(*time, *event));
+                harness.watermark(watermark);
+                // Those that are too late never were.
+                batch.sort_by_key(|event| (event.0, event.1));
+                let mut late = vec![];
+                for (time, seq, event) in batch {
+                    if time < watermark - KEEP || wishes.get(&event.user).is_some_and(|wish| time <= *wish) {
+                        late.push(event);
+                        continue;
+                    }
+                    if event.action == Action::Forget {
+                        wishes.insert(event.user, time);
+                    }
+                    events.push((time, seq, event));
+                }
+                let mut told = harness.late();
+                told.sort();
+                late.sort();
+                prop_assert_eq!(told, late);
+                for Update { row, diff } in harness.out() {
+                    *rows.entry(row).or_default() += diff;
+                }
+                rows.retain(|_, count| *count != 0);
+                prop_assert_eq!(&rows, &oracle(&events, watermark));
+                if epoch == cut {
+                    prop_assert_eq!(harness.restore(after).unwrap(), vec![]);
+                }
+            }
+            harness.watermark(watermark + 1_000);
+            prop_assert!(harness.is_empty(), "users of whom nothing is known are kept");
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! What comes next in a sequence of items: SASRec (Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018),
+//! trained with cross-entropy over the whole catalogue.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tch::nn::{self, OptimizerConfig};
+use tch::{Device, Kind as Number, Tensor};
+
+use crate::network::to_vec;
+use crate::networks::sasrec::SasRecLayers;
+use crate::networks::{Mode, Weights};
+use crate::saved::{self, ANY_SEED};
+use crate::{Error, Random};
+
+/// What stands in `NAME.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Description {
+    /// How many items there are; they are the numbers from 1 on.
+    pub items: usize,
+    /// Width of an item's embedding.
+    pub width: usize,
+    /// Attention heads, which divide the width.
+    pub heads: usize,
+    /// Blocks of attention and feed-forward layers.
+    pub blocks: usize,
+    /// Width between the two feed-forward layers.
+    pub feed_forward: usize,
+    /// The last items of a history that are looked at, at most.
+    pub length: usize,
+    /// What share of numbers training sets to 0.
+    pub dropout: f64,
+    /// Whatever is worth knowing of the training. Never read here.
+    #[serde(default)]
+    pub training: Value,
+}
+
+/// How to train.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Passes over the sequences.
+    pub epochs: usize,
+    /// Sequences a step.
+    pub batch: usize,
+    /// Adam's step size.
+    pub learning_rate: f64,
+    /// Adam's weight decay, decoupled from the step (AdamW).
+    pub weight_decay: f64,
+    /// Draws the order of sequences, and what dropout drops.
+    pub seed: u64,
+}
+
+/// A network that says what comes next. It belongs to one thread at a time.
+pub struct SasRec {
+    description: Description,
+    store: nn::VarStore,
+    layers: SasRecLayers,
+}
+
+impl SasRec {
+    /// A network with first weights drawn from `seed`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Description`] if the description cannot be; libtorch's own where memory ends.
+    pub fn new(description: Description, seed: u64) -> Result<Self, Error> {
+        let Description { items, width, heads, blocks, feed_forward, length, dropout, .. } = description;
+        let sizes = [items, width, heads, blocks, feed_forward, length];
+        if sizes.contains(&0) || sizes.iter().any(|size| *size > 100_000_000) || !width.is_multiple_of(heads) {
+            return Err(Error::Description(format!("no network has these sizes: {description:?}")));
+        }
+        if !(0.0..1.0).contains(&dropout) {
+            return Err(Error::Description(format!("`dropout` is {dropout}: choose from 0 to below 1")));
+        }
+        let store = nn::VarStore::new(Device::Cpu);
+        let mut random = Random::new(seed);
+        let layers = SasRecLayers::new(Weights { path: store.root(), random: &mut random }, &description)?;
+        Ok(Self { description, store, layers })
+    }
+
+    /// All that is known of it but the weights.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// Trains on sequences of items, from 1 to the description's number: each item is to be told from those before it. After
+    /// each epoch `goes_on` is shown its number, the mean loss in nats, and the network, and says whether to go on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Dataset`] if an item is none, or no sequence has two; [`Error::Diverged`] if the loss is no number.
+    pub fn train(
+        &mut self,
+        sequences: &[Vec<u32>],
+        options: &Options,
+        mut goes_on: impl FnMut(usize, f32, &Self) -> bool,
+    ) -> Result<(), Error> {
+        sequences.iter().try_for_each(|items| self.check(items))?;
+        let mut order: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).filter(|items| items.len() > 1).collect();
+        if order.is_empty() || options.batch == 0 {
+            return Err(Error::Dataset(format!(
+                "{} sequences of two items, in batches of {}",
+                order.len(),
+                options.batch
+            )));
+        }
+        self.description.training = json!({ "sequences": order.len(), "options": options });
+        let mut random = Random::new(options.seed);
+        let mut optimizer =
+            nn::AdamW { wd: options.weight_decay, ..nn::AdamW::default() }.build(&self.store, options.learning_rate)?;
+        for epoch in 0..options.epochs {
+            random.shuffle(&mut order);
+            let (mut total, mut steps) = (0.0, 0);
+            for batch in order.chunks(options.batch) {
+                let known: Vec<&[u32]> = batch.iter().map(|items| &items[..items.len() - 1]).collect();
+                let next: Vec<&[u32]> = batch.iter().map(|items| &items[1..]).collect();
+                let (histories, next) = (self.table(&known)?, self.table(&next)?.view([-1]));
+                // Only steps that have an item next: most sequences are far shorter than the longest.
+                let real = next.nonzero().view([-1]);
+                let lead = self.layers.lead(&histories, None, &mut Mode::Train(&mut random));
+                let lead = lead.view([-1, self.description.width as i64]).index_select(0, &real);
+                let targets = next.index_select(0, &real) - 1;
+                let loss = self.layers.scores(&lead).cross_entropy_for_logits(&targets);
+                optimizer.backward_step(&loss);
+                let count = targets.numel();
+                total += loss.f_double_value(&[])? * count as f64;
+                steps += count;
+            }
+            let mean = (total / steps as f64) as f32;
+            if !mean.is_finite() {
+                return Err(Error::Diverged { epoch, loss: mean });
+            }
+            if !goes_on(epoch, mean, self) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The scores of all items, `items` of them a history, for what comes after each.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Dataset`] if an item is none, or a history is empty.
+    pub fn scores(&self, histories: &[&[u32]]) -> Result<Vec<f32>, Error> {
+        tch::no_grad(|| to_vec(&self.layers.scores(&self.last(histories)?)))
+    }
+
+    /// The `k` items with the greatest scores after each history, best first.
+    ///
+    /// # Errors
+    ///
+    /// As for [`SasRec::scores`].
+    pub fn top(&self, histories: &[&[u32]], k: usize) -> Result<Vec<Vec<(u32, f32)>>, Error> {
+        let k = k.min(self.description.items);
+        if k == 0 || histories.is_empty() {
+            return Ok(histories.iter().map(|_| Vec::new()).collect());
+        }
+        tch::no_grad(|| {
+            let (scores, items) = self.layers.scores(&self.last(histories)?).f_topk(k as i64, -1, true, true)?;
+            let (scores, mut numbers) = (to_vec(&scores)?, vec![0i64; histories.len() * k]);
+            items.f_contiguous()?.f_copy_data(&mut numbers, histories.len() * k)?;
+            let items = numbers.chunks(k).zip(scores.chunks(k));
+            Ok(items
+                .map(|(items, scores)| items.iter().map(|item| *item as u32 + 1).zip(scores.iter().copied()).collect())
+                .collect())
+        })
+    }
+
+    /// What each history leads to, `[rows, width]`.
+    fn last(&self, histories: &[&[u32]]) -> Result<Tensor, Error> {
+        histories.iter().try_for_each(|items| self.check(items))?;
+        if histories.iter().any(|items| items.is_empty()) {
+            return Err(Error::Dataset("a history without items".into()));
+        }
+        let length = self.description.length;
+        let last: Vec<i64> = histories.iter().map(|items| items.len().min(length) as i64 - 1).collect();
+        let lead = self.layers.lead(&self.table(histories)?, Some(&Tensor::f_from_slice(&last)?), &mut Mode::Score);
+        Ok(lead.f_squeeze_dim(1)?)
+    }
+
+    /// The last items of each list as a table `[rows, steps]`, from the left on.
+    fn table(&self, lists: &[&[u32]]) -> Result<Tensor, Error> {
+        let last = |items: &&[u32]| items.len().min(self.description.length);
+        let steps = lists.iter().map(last).max().unwrap_or(0);
+        let mut table = vec![0i64; lists.len() * steps];
+        for (row, items) in table.chunks_mut(steps.max(1)).zip(lists) {
+            let items = &items[items.len() - last(items)..];
+            row.iter_mut().zip(items).for_each(|(cell, item)| *cell = i64::from(*item));
+        }
+        Ok(Tensor::f_from_slice(&table)?.f_view([lists.len() as i64, steps as i64])?)
+    }
+
+    fn check(&self, items: &[u32]) -> Result<(), Error> {
+        match items.iter().find(|item| **item == 0 || **item as usize > self.description.items) {
+            Some(item) => Err(Error::Dataset(format!(
+                "item {item} of {}: they are the numbers from 1 on",
+                self.description.items
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes `NAME.json` and `NAME.safetensors` for a path that ends in `NAME`, and makes its folder.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Write`], with the file.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        saved::write(path.as_ref(), &self.description, &self.store)
+    }
+
+    /// Reads what [`SasRec::save`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// Which file is missing or wrong, and which tensor in it.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let network = Self::new(saved::read_description(path.as_ref())?, ANY_SEED)?;
+        saved::read_weights(path.as_ref(), &network.store)?;
+        Ok(network)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn description() -> Description {
+        let sizes = (12, 16, 2);
+        Description {
+            items: sizes.0,
+            width: sizes.1,
+            heads: sizes.2,
+            blocks: 2,
+            feed_forward: 32,
+            length: 6,
+            dropout: 0.1,
+            training: Value::Null,
+        }
+    }
+
+    #[test]
+    fn it_learns_what_follows_what_two_steps_before() {
+        crate::one_thread_each();
+        // An item is followed by the one after the one before it: 1 5 2 6 3 7 …
+        let sequences: Vec<Vec<u32>> =
+            (0..60).map(|n| (0..8u32).map(|step| (n * 5 % 12 + step / 2 + step % 2 * 4) % 12 + 1).collect()).collect();
+        let mut network = SasRec::new(description(), 1).unwrap();
+        let options = Options { epochs: 60, batch: 20, learning_rate: 0.01, weight_decay: 0.0, seed: 3 };
+        let mut losses = Vec::new();
+        network
+            .train(&sequences, &options, |_, loss, _| {
+                losses.push(loss);
+                losses.len() < 60
+            })
+            .unwrap();
+        assert!(losses[59] < 0.5 * losses[0], "{losses:?}");
+        let right =
+            sequences.iter().filter(|items| network.top(&[&items[..7]], 1).unwrap()[0][0].0 == items[7]).count();
+        assert!(right > 54, "{right}");
+    }
+
+    #[test]
+    fn a_step_sees_nothing_behind_it_and_nobody_else() {
+        let network = SasRec::new(description(), 1).unwrap();
+        let histories: [&[u32]; 3] = [&[1, 2, 3], &[4], &[5, 6, 7, 8, 9, 10, 11, 12]];
+        let together = network.scores(&histories).unwrap();
+        for (history, scores) in histories.iter().zip(together.chunks(12)) {
+            let alone = network.scores(&[history]).unwrap();
+            assert!(alone.iter().zip(scores).all(|(a, b)| (a - b).abs() < 1e-5), "{history:?}");
+        }
+        // In training each step has the answer that it has as the last one.
+        let table = network.table(&[&[1, 2, 3]]).unwrap();
+        let steps = network.layers.lead(&table, None, &mut Mode::Score);
+        for step in 0..3 {
+            let lead = network.last(&[&[1, 2, 3][..step + 1]]).unwrap();
+            let difference = (steps.select(1, step as i64) - lead).abs().max().double_value(&[]);
+            assert!(difference < 1e-5, "{step}: {difference}");
+        }
+    }
+
+    #[test]
+    fn a_saved_network_says_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let network = SasRec::new(description(), 7).unwrap();
+        network.save(folder.path().join("next")).unwrap();
+        let loaded = SasRec::load(folder.path().join("next")).unwrap();
+        assert_eq!(loaded.description(), network.description());
+        assert_eq!(loaded.top(&[&[3, 4]], 5).unwrap(), network.top(&[&[3, 4]], 5).unwrap());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let refused = |change: fn(&mut Description)| {
+            let mut description = description();
+            change(&mut description);
+            SasRec::new(description, 1).err().unwrap().to_string()
+        };
+        assert!(refused(|of| of.heads = 3).contains("no network has these sizes"));
+        assert!(refused(|of| of.dropout = 1.0).contains("dropout"));
+        let network = SasRec::new(description(), 1).unwrap();
+        assert!(network.scores(&[&[13]]).unwrap_err().to_string().contains("item 13 of 12"));
+        assert!(network.scores(&[&[]]).unwrap_err().to_string().contains("without items"));
+    }
+}
