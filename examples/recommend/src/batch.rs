@@ -62,7 +62,7 @@ pub fn recompute(protocol: &Protocol) -> Recomputed {
     let mut histories: BTreeMap<u32, (i64, Vec<u32>)> = BTreeMap::new();
     let mut ranks: BTreeMap<&'static str, Vec<Ranks>> = BTreeMap::new();
     for step in &protocol.steps {
-        for question in &step.questions {
+        for question in step.questions.iter().filter(|question| !question.teaches) {
             let scores = counting(&sums.index(&question.history), protocol.owners, &question.history);
             ranks.entry("counting").or_default().push(Ranks::of(scores, question));
         }
@@ -99,7 +99,7 @@ pub fn recompute(protocol: &Protocol) -> Recomputed {
         if !protocol.test_then_learn {
             let mut index = SessionIndex::new(Nearest::default());
             sessions.iter().for_each(|session| index.insert(session));
-            for question in protocol.steps.iter().flat_map(|step| &step.questions) {
+            for question in protocol.steps.iter().flat_map(|step| &step.questions).filter(|question| !question.teaches) {
                 let scores = index.scores(&question.history, Some(&question.owner));
                 ranks.entry("knn").or_default().push(Ranks::of(scores, question));
             }

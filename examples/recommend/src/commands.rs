@@ -1,4 +1,5 @@
 //! One file for each command.
 
 pub mod evaluate;
+pub mod forget;
 pub mod train;

@@ -2,7 +2,7 @@
 
 use crate::data::online_retail::{CAP, Day};
 use crate::graph::KEEP;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,15 +1,19 @@
 //! The graph that learns from what happens and answers what comes next.
 
-use crate::protocol::{Event, Owners, Protocol, Question, Step};
+use crate::protocol::{Event, Owners, Protocol, Question, STEPS_AT_ONCE, Step};
+use crate::transformer::Transformer;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use tidemill::differential_dataflow::ExchangeData;
 use tidemill::{
-    Collection, Config, Epoch, Events, Memory, Record, Report, Result, Sink, SinkError, Stream, Timing, Update, execute,
+    Collection, Config, Context, Epoch, Events, Memory, Process, Reject, Report, Result, Sink, SinkError, Stream, Timing,
+    Update, execute,
 };
+use tidemill_inference::{Answer, Infer, Model, ModelError, NotAScore, Pool, PoolConfig, Score};
 use tidemill_recommend::{
-    AsOf, Asked, Index, ItemIndex, ItemRow, LastItems, Nearest, Scores, Session, SessionIndex, WithItems,
+    AsOf, Asked, Candidates, Index, ItemIndex, ItemRow, LastItems, Nearest, Ranker, Scores, Session, SessionIndex, WithItems,
 };
 
 /// How far apart two items of an owner are linked.
@@ -22,7 +26,7 @@ pub const KEEP: usize = 200;
 pub const LAST: usize = 50;
 
 /// The rank of a question's target among different sets of items: `None` where it was not found. All ties count against it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Ranks {
     /// Among all.
     pub all: Option<u32>,
@@ -49,23 +53,62 @@ impl Ranks {
     }
 }
 
+/// What a model says of a question.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    ranks: Ranks,
+    /// The best items, or those the question names, with their scores.
+    list: Vec<(u32, f64)>,
+}
+
+/// Items of a list that are blended with others.
+const LISTED: usize = 100;
+
+impl Verdict {
+    /// Of scores, where an item of the history may come again or not.
+    pub fn of(scores: Scores<u32>, question: &Question, repeats: bool) -> Self {
+        let mut list = scores.clone();
+        list.retain(|item| {
+            let is_named = question.among.is_empty() || *item == question.target || question.among.contains(item);
+            is_named && (repeats || *item == question.target || !question.history.contains(item))
+        });
+        Verdict { ranks: Ranks::of(scores, question), list: list.top(LISTED.max(question.among.len() + 1)) }
+    }
+}
+
+/// A question on its way through the models.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Asking {
+    question: Question,
+    /// What those have said that it has passed.
+    said: Vec<Verdict>,
+}
+
+impl Asking {
+    fn with(mut self, verdict: Verdict) -> Self {
+        self.said.push(verdict);
+        self
+    }
+}
+
 /// Items by their links.
 struct Counting {
     index: ItemIndex<u32>,
     owners: Owners,
+    repeats: bool,
 }
 
 impl Index for Counting {
     type Row = ItemRow<u32>;
-    type Question = Question;
-    type Answer = Ranks;
+    type Question = Asking;
+    type Answer = Verdict;
 
     fn change(&mut self, row: ItemRow<u32>, diff: isize) {
         self.index.change(row, diff > 0);
     }
 
-    fn answer(&mut self, question: &Question) -> Ranks {
-        Ranks::of(counting(&self.index, self.owners, &question.history), question)
+    fn answer(&mut self, Asking { question, .. }: &Asking) -> Verdict {
+        Verdict::of(counting(&self.index, self.owners, &question.history), question, self.repeats)
     }
 }
 
@@ -78,41 +121,115 @@ pub fn counting(index: &ItemIndex<u32>, owners: Owners, history: &[u32]) -> Scor
 }
 
 /// Items by how often they were touched: what every other model must beat.
-#[derive(Default)]
-struct Popular(BTreeMap<u32, i64>);
+struct Popular {
+    counts: BTreeMap<u32, i64>,
+    repeats: bool,
+}
 
 impl Index for Popular {
     type Row = ItemRow<u32>;
-    type Question = Question;
-    type Answer = Ranks;
+    type Question = Asking;
+    type Answer = Verdict;
 
     fn change(&mut self, row: ItemRow<u32>, diff: isize) {
         match (row, diff > 0) {
-            (ItemRow::Counted { item, count }, true) => _ = self.0.insert(item, count),
-            (ItemRow::Counted { item, .. }, false) => _ = self.0.remove(&item),
+            (ItemRow::Counted { item, count }, true) => _ = self.counts.insert(item, count),
+            (ItemRow::Counted { item, .. }, false) => _ = self.counts.remove(&item),
             _ => {}
         }
     }
 
-    fn answer(&mut self, question: &Question) -> Ranks {
-        Ranks::of(Scores::new(self.0.iter().map(|(item, count)| (*item, *count as f64)).collect()), question)
+    fn answer(&mut self, Asking { question, .. }: &Asking) -> Verdict {
+        let scores = Scores::new(self.counts.iter().map(|(item, count)| (*item, *count as f64)).collect());
+        Verdict::of(scores, question, self.repeats)
     }
 }
 
 /// Nearest sessions.
-struct Knn(SessionIndex<u32, u32>);
+struct Knn {
+    index: SessionIndex<u32, u32>,
+    repeats: bool,
+}
 
 impl Index for Knn {
     type Row = Session<u32, u32>;
-    type Question = Question;
-    type Answer = Ranks;
+    type Question = Asking;
+    type Answer = Verdict;
 
     fn change(&mut self, row: Session<u32, u32>, diff: isize) {
-        if diff > 0 { self.0.insert(&row) } else { self.0.remove(&row) }
+        if diff > 0 { self.index.insert(&row) } else { self.index.remove(&row) }
     }
 
-    fn answer(&mut self, question: &Question) -> Ranks {
-        Ranks::of(self.0.scores(&question.history, Some(&question.owner)), question)
+    fn answer(&mut self, Asking { question, .. }: &Asking) -> Verdict {
+        Verdict::of(self.index.scores(&question.history, Some(&question.owner)), question, self.repeats)
+    }
+}
+
+/// A Transformer.
+struct Network {
+    transformer: Transformer,
+    repeats: bool,
+}
+
+impl Model for Network {
+    type In = Question;
+    type Out = Said;
+
+    fn predict(&mut self, questions: &[Question]) -> std::result::Result<Vec<Said>, ModelError> {
+        let histories: Vec<&[u32]> = questions.iter().map(|question| question.history.as_slice()).collect();
+        let scores = self.transformer.scores(&histories).map_err(ModelError::new)?;
+        let verdict = |(scores, question)| Said(Verdict::of(scores, question, self.repeats));
+        Ok(scores.into_iter().zip(questions).map(verdict).collect())
+    }
+}
+
+/// What a network says. Its scores are kept as logarithms of shares of the best, which fixed point does well.
+struct Said(Verdict);
+
+impl Answer for Said {
+    type Score = (Ranks, Vec<(u32, Score)>);
+
+    fn quantise(self) -> std::result::Result<Self::Score, NotAScore> {
+        let best = self.0.list.first().map_or(1.0, |(_, score)| *score);
+        let list = self.0.list.into_iter().map(|(item, score)| Ok((item, (score / best).ln().quantise()?)));
+        Ok((self.0.ranks, list.collect::<std::result::Result<_, _>>()?))
+    }
+}
+
+/// Blends what the models say, and learns how from the questions that are there for that.
+struct Blend {
+    repeats: bool,
+}
+
+/// Steps of the ranker.
+const RATE: f64 = 0.05;
+
+impl Process for Blend {
+    type Key = ();
+    type In = Asking;
+    type Out = (Question, Vec<Ranks>);
+    type State = Option<Ranker>;
+
+    const UNDO: bool = false;
+
+    fn process(
+        &self,
+        _: &(),
+        asking: Asking,
+        ranker: &mut Option<Ranker>,
+        ctx: &mut Context<'_, Self::Out>,
+    ) -> std::result::Result<(), Reject> {
+        let ranker = ranker.get_or_insert_with(|| Ranker::new(asking.said.len(), RATE));
+        let (mut ranks, lists): (Vec<_>, Vec<_>) = asking.said.into_iter().map(|said| (said.ranks, said.list)).unzip();
+        let candidates = Candidates::of(&lists);
+        let question = asking.question;
+        if question.teaches {
+            ranker.learn(&candidates, &question.target);
+        } else {
+            ranks.push(Verdict::of(ranker.rank(&candidates), &question, self.repeats).ranks);
+            ctx.emit((question, ranks));
+        }
+        Ok(())
     }
 }
 
@@ -126,11 +243,13 @@ impl<R> Clone for Rows<R> {
 }
 
 impl<R: Ord> Rows<R> {
-    fn new() -> Self {
+    /// No rows yet.
+    pub fn new() -> Self {
         Rows(Arc::default())
     }
 
-    fn take(&self) -> BTreeMap<R, isize> {
+    /// Takes out the rows, with how often each is there.
+    pub fn take(&self) -> BTreeMap<R, isize> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -163,42 +282,68 @@ pub struct Replayed {
     pub report: Report,
 }
 
-/// Replays a protocol's steps as a stream.
-pub fn replay(protocol: &Protocol, workers: usize, popular: bool) -> Result<Replayed> {
-    let (owners, input) = (protocol.owners, Events::new(protocol.steps.clone()));
-    let (items, sessions) = (Rows::new(), Rows::new());
-    let models = ["counting", "knn", "popular"].map(|model| (model, Memory::<Record<Ranks>>::new()));
-    let (to_items, to_sessions, to_models) = (items.clone(), sessions.clone(), models.clone());
-    let test_then_learn = protocol.test_then_learn;
-    let epoch_records = if test_then_learn { 1 } else { 1_000 };
-    let config = Config { epoch_records, ..Config::workers(workers) };
+/// Replays a protocol's steps as a stream, and asks all models; a Transformer too, if there is a folder with one.
+pub fn replay(protocol: &Protocol, workers: usize, transformers: Option<&Path>) -> Result<Replayed> {
+    let Protocol { owners, repeats, test_then_learn, .. } = *protocol;
+    let (input, items, sessions, answers) = (Events::new(protocol.steps.clone()), Rows::new(), Rows::new(), Memory::new());
+    let (to_items, to_sessions, to_answers) = (items.clone(), sessions.clone(), answers.clone());
+    let epoch_records = if test_then_learn { 1 } else { STEPS_AT_ONCE };
     let as_of = if test_then_learn { AsOf::Before } else { AsOf::Now };
-    let report = execute(config, move |job| {
-        let [to_counting, to_knn, to_popular] = to_models.each_ref().map(|(_, memory)| memory.clone());
+    let mut models = vec!["counting"];
+    if !test_then_learn {
+        models.push("popular");
+    }
+    if owners == Owners::Sessions {
+        models.push("knn");
+    }
+    let data = protocol.data;
+    let pool = transformers.map(Path::to_owned).map(|folder| {
+        Pool::new(PoolConfig { batch: 64, ..PoolConfig::default() }, move || {
+            tidemill_torch::one_thread_each();
+            let transformer = Transformer::load(&folder, data).map_err(|error| ModelError::new(format!("{error:#}")))?;
+            Ok(Network { transformer, repeats })
+        })
+    });
+    if pool.is_some() {
+        models.push("sasrec");
+    }
+    models.push("blend");
+    let asked = models.clone();
+    let report = execute(Config { epoch_records, ..Config::workers(workers) }, move |job| {
         let steps = job.source("steps", input.clone(), Timing::by(|step: &Step| step.time))?;
         let questions = steps.clone().flat_map(|step| step.questions);
         let events = steps.flat_map(|step| step.events).map(|row| Update { row, diff: 1 });
-        let rows = learn(events.clone(), owners)?;
-        rows.clone().sink("items", to_items.clone())?;
-        answer(
-            &questions,
-            "counting",
-            (rows.clone(), as_of),
-            Counting { index: ItemIndex::new(), owners },
-            to_counting,
-        )?;
-        if popular {
-            answer(&questions, "popular", (rows, as_of), Popular::default(), to_popular)?;
+        let items = learn(events.clone(), owners)?;
+        items.clone().sink("items", to_items.clone())?;
+        let mut asking = questions.map(|question| Asking { question, said: Vec::new() });
+        let counting = Counting { index: ItemIndex::new(), owners, repeats };
+        asking = asking.ask("counting", items.clone(), as_of, counting)?.map(|(asking, said)| asking.with(said));
+        if asked.contains(&"popular") {
+            let popular = Popular { counts: BTreeMap::new(), repeats };
+            asking = asking.ask("popular", items, as_of, popular)?.map(|(asking, said)| asking.with(said));
         }
         if owners == Owners::Sessions {
             let sessions = events.key_by(|event| event.row.owner).maintain("sessions", LastItems::new(LAST))?;
             sessions.clone().sink("sessions out", to_sessions.clone())?;
-            answer(&questions, "knn", (sessions, as_of), Knn(SessionIndex::new(Nearest::default())), to_knn)?;
+            let knn = Knn { index: SessionIndex::new(Nearest::default()), repeats };
+            asking = asking.ask("knn", sessions, as_of, knn)?.map(|(asking, said)| asking.with(said));
         }
-        Ok(())
+        if let Some(pool) = &pool {
+            asking = asking.infer("sasrec", pool, |asking| asking.question.clone())?.map(|(asking, (ranks, list))| {
+                let list = list.into_iter().map(|(item, score)| (item, score.to_f64().exp())).collect();
+                asking.with(Verdict { ranks, list })
+            });
+        }
+        let answers = asking.key_by(|_| ()).process("blend", Blend { repeats })?;
+        answers.map(|(_, ranks)| ranks).sink("answers", to_answers.clone())
     })?;
-    let ranks = models.into_iter().map(|(model, ranks)| (model, ranks.values())).filter(|(_, ranks)| !ranks.is_empty());
-    Ok(Replayed { ranks: ranks.collect(), items: items.take(), sessions: sessions.take(), report })
+    let mut ranks: BTreeMap<&'static str, Vec<Ranks>> = BTreeMap::new();
+    for answer in answers.values() {
+        for (model, rank) in models.iter().zip(answer) {
+            ranks.entry(model).or_default().push(rank);
+        }
+    }
+    Ok(Replayed { ranks, items: items.take(), sessions: sessions.take(), report })
 }
 
 /// What goes with items, from their owners' events.
@@ -208,19 +353,4 @@ fn learn<'s>(events: Stream<'s, Update<Event>>, owners: Owners) -> Result<Collec
         Owners::Sessions => events.followers("what follows", REACH, KEEP),
         Owners::Baskets => events.companions("what goes together", crate::data::online_retail::CAP, KEEP),
     }
-}
-
-/// Asks a model.
-fn answer<'s, X>(
-    questions: &Stream<'s, Question>,
-    name: &str,
-    (rows, as_of): (Collection<'s, X::Row>, AsOf),
-    index: X,
-    to: Memory<Record<Ranks>>,
-) -> Result<()>
-where
-    X: Index<Question = Question, Answer = Ranks>,
-{
-    let answers = questions.clone().ask(name, rows, as_of, index)?.map(|(_, ranks)| ranks);
-    answers.sink(&format!("{name} ranks"), to)
 }

@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod data;
 pub mod days;
+pub mod forget;
 pub mod graph;
 pub mod metrics;
 pub mod protocol;

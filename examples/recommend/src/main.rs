@@ -14,6 +14,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Forget the users with the most events at once, and compare with a replay that never saw them.
+    Forget(commands::forget::Arguments),
     /// Train a Transformer on a data set's histories.
     Train(commands::train::Arguments),
     /// Judge the models on public data sets, each replayed as the stream it was, beside the published results.
@@ -26,6 +28,7 @@ fn main() -> std::process::ExitCode {
 
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
+        Command::Forget(arguments) => commands::forget::run(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
     }

@@ -29,6 +29,8 @@ pub struct Question {
     pub target: u32,
     /// The items the target is ranked among; all, if there are none.
     pub among: Vec<u32>,
+    /// Whether it is there to learn from how lists are to be blended, and does not count.
+    pub teaches: bool,
 }
 
 /// A data set with the way it is asked about.
@@ -43,6 +45,8 @@ pub struct Protocol {
     pub test_then_learn: bool,
     /// What owners are.
     pub owners: Owners,
+    /// Whether an item of the history may come again. If not, only others are ranked.
+    pub repeats: bool,
 }
 
 /// What owners are, which says what their items say about each other.
@@ -53,6 +57,9 @@ pub enum Owners {
     /// Baskets: items go together.
     Baskets,
 }
+
+/// Steps that come in one epoch, where nothing is learnt between questions.
+pub const STEPS_AT_ONCE: usize = 1_000;
 
 /// Makes events, in order.
 #[derive(Default)]

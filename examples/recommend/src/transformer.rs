@@ -1,9 +1,8 @@
 //! A Transformer trained on histories: training, and what the graph asks of it.
 
-use crate::graph::Ranks;
-use crate::protocol::{Protocol, Question};
+use crate::protocol::Protocol;
 use anyhow::Context;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Instant;
 use tidemill_recommend::Scores;
@@ -103,25 +102,20 @@ impl Transformer {
         let total: f64 = powers.iter().sum();
         self.items.iter().zip(powers).map(|(item, power)| (*item, power / total)).collect()
     }
-
-    /// The ranks of questions' targets.
-    pub fn ranks(&self, questions: &[Question]) -> anyhow::Result<Vec<Ranks>> {
-        let mut ranks = Vec::with_capacity(questions.len());
-        for questions in questions.chunks(AT_ONCE) {
-            let histories: Vec<&[u32]> = questions.iter().map(|question| question.history.as_slice()).collect();
-            let scores = self.scores(&histories)?;
-            ranks.extend(scores.into_iter().zip(questions).map(|(scores, question)| Ranks::of(scores, question)));
-        }
-        Ok(ranks)
-    }
 }
 
 /// Trains on the histories that a protocol's events make, and writes the network that told best what came last in some of
 /// them, which it was not shown.
 pub fn train(protocol: &Protocol, settings: &Settings, folder: &Path) -> anyhow::Result<()> {
     let mut histories: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    for event in protocol.steps.iter().flat_map(|step| &step.events) {
-        histories.entry(event.owner).or_default().push(event.item);
+    let mut teaching = BTreeSet::new();
+    for step in &protocol.steps {
+        teaching.extend(step.questions.iter().filter(|question| question.teaches).map(|question| question.owner));
+        // What is asked in order to learn how to blend must be as new to the network as what is asked in the end. Where it
+        // comes after all events, it is.
+        for event in step.events.iter().filter(|event| !teaching.contains(&event.owner)) {
+            histories.entry(event.owner).or_default().push(event.item);
+        }
     }
     let mut items: Vec<u32> = histories.values().flatten().copied().collect();
     items.sort_unstable();

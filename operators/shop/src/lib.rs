@@ -2,12 +2,35 @@
 //!
 //! What is derived from a shop's events changes when one is taken back: an order is cancelled, an event is older than what is
 //! kept, or a user is forgotten. [`Ledgers::ledger`] knows of each user the events that hold, and says what comes and what
-//! goes as changes. So whatever comes after it takes changes only, and need not know why an event went.
+//! goes as changes. So whatever comes after it takes changes only, and need not know why an event went. [`Behaviour`] is such:
+//! funnels, interests, and how recently, how often and for how much users buy.
+//!
+//! ```
+//! use tidemill::time::days;
+//! use tidemill::{Config, Events, Memory, Timing, execute};
+//! use tidemill_shop::{Action, Behaviour, Ledgers, Rfm, ShopEvent};
+//!
+//! let bought = Action::Purchase { order: 1, item: 7, quantity: 3, cents: 500 };
+//! let sent_back = Action::Cancellation { order: Some(1), item: 7, quantity: 2 };
+//! let events = vec![(days(1), bought), (days(2), sent_back)];
+//! let out = Memory::new();
+//! let to_out = out.clone();
+//! execute(Config::workers(1), move |job| {
+//!     let events = job.source("events", Events::new(events.clone()), Timing::by(|event: &(i64, Action)| event.0))?;
+//!     let events = events.map(|(_, action)| ShopEvent { user: 8, action });
+//!     let (held, _late) = events.key_by(|event| event.user).ledger("what holds", days(365))?;
+//!     held.rfm("habits")?.sink("out", to_out.clone())
+//! })?;
+//! assert_eq!(out.rows(), [(Rfm { user: 8, last: days(1), orders: 1, cents: 500 }, 1)]);
+//! # Ok::<(), tidemill::Error>(())
+//! ```
 
 #![deny(missing_docs)]
 
+mod behaviour;
 mod event;
 mod ledger;
 
+pub use behaviour::{Behaviour, Funnel, Interest, Rfm, Stage};
 pub use event::{Action, ShopEvent};
 pub use ledger::{Held, Ledgers};

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tch::nn::{self, OptimizerConfig};
-use tch::{Device, Kind as Number, Tensor};
+use tch::{Device, Tensor};
 
 use crate::network::to_vec;
 use crate::networks::sasrec::SasRecLayers;

@@ -6,10 +6,10 @@ use recommend::data::{amazon, diginetica, online_retail, serenade};
 use recommend::days::{self, compare};
 use recommend::graph::{Ranks, Replayed, replay};
 use recommend::metrics::metrics;
-use recommend::protocol::{Owners, Protocol};
+use recommend::protocol::Protocol;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The flags of `recommend evaluate`. What is given is judged.
 #[derive(clap::Args)]
@@ -29,6 +29,9 @@ pub struct Arguments {
     /// Online Retail: its invoice lines as CSV.
     #[arg(long, value_name = "FILE")]
     online_retail: Option<PathBuf>,
+    /// Where `recommend train` has put Transformers: they are judged, and blended, where there is one.
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
     /// Write all figures to this file as JSON.
     #[arg(long, value_name = "FILE.json")]
     report: Option<PathBuf>,
@@ -71,7 +74,7 @@ struct Compared {
 /// Judges what is given.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut report = Report::default();
-    let mut judge = |protocol: anyhow::Result<Protocol>| report.judge(&protocol?, arguments.workers);
+    let mut judge = |protocol: anyhow::Result<Protocol>| report.judge(&protocol?, arguments.workers, arguments.models.as_deref());
     if let Some(folder) = &arguments.serenade {
         judge(serenade::sessions(folder))?;
         judge(serenade::prequential(folder))?;
@@ -105,8 +108,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 impl Report {
-    fn judge(&mut self, protocol: &Protocol, workers: usize) -> anyhow::Result<()> {
-        let replayed = replay(protocol, workers, protocol.name != "prequential")?;
+    fn judge(&mut self, protocol: &Protocol, workers: usize, models: Option<&Path>) -> anyhow::Result<()> {
+        let transformers = models.filter(|folder| folder.join(format!("{}.safetensors", protocol.data)).exists());
+        let replayed = replay(protocol, workers, transformers)?;
         let mut rows = Vec::new();
         for (model, ranks) in &replayed.ranks {
             for (name, rank) in kinds(protocol) {
@@ -154,14 +158,14 @@ impl Report {
 type Kind = (String, fn(&Ranks) -> Option<u32>);
 
 fn kinds(protocol: &Protocol) -> Vec<Kind> {
-    match (protocol.owners, protocol.name) {
-        (_, "leave-one-out-full") => vec![(protocol.name.to_owned(), |ranks| ranks.without_seen)],
-        (_, "leave-one-out-100") => vec![(protocol.name.to_owned(), |ranks| ranks.among)],
-        (Owners::Baskets, name) => vec![(name.to_owned(), |ranks| ranks.without_seen)],
-        (Owners::Sessions, name) => vec![
-            (name.to_owned(), |ranks| ranks.all),
-            (format!("{name}-current-item-excluded"), |ranks| ranks.without_current),
-        ],
+    let name = protocol.name.to_owned();
+    match protocol {
+        Protocol { name: "leave-one-out-100", .. } => vec![(name, |ranks| ranks.among)],
+        Protocol { repeats: false, .. } => vec![(name, |ranks| ranks.without_seen)],
+        _ => {
+            let excluded = format!("{name}-current-item-excluded");
+            vec![(name, |ranks| ranks.all), (excluded, |ranks| ranks.without_current)]
+        }
     }
 }
 

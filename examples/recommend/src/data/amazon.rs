@@ -20,11 +20,7 @@ pub fn beauty(file: &Path) -> anyhow::Result<Protocol> {
 /// Reads SASRec's `Video.txt`: a user and an item a line, in order. The last item of each user is asked for, ranked among a
 /// hundred others that the user has not had, drawn uniformly.
 pub fn video(file: &Path) -> anyhow::Result<Protocol> {
-    let mut users: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    for (number, line) in super::numbers(file)?.into_iter().enumerate() {
-        let [user, item] = line[..] else { bail!("{}:{}: not a user and an item", file.display(), number + 1) };
-        users.entry(user).or_default().push(item);
-    }
+    let users = users(file)?;
     let items: Vec<u32> = users.values().flatten().copied().collect::<BTreeSet<_>>().into_iter().collect();
     let others = |user: u32| {
         let had: BTreeSet<u32> = users[&user].iter().copied().collect();
@@ -41,6 +37,16 @@ pub fn video(file: &Path) -> anyhow::Result<Protocol> {
     Ok(leave_one_out("video", "leave-one-out-100", &users, others))
 }
 
+/// The users of a file with a user and an item a line, and their items in order.
+pub fn users(file: &Path) -> anyhow::Result<BTreeMap<u32, Vec<u32>>> {
+    let mut users: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for (number, line) in super::numbers(file)?.into_iter().enumerate() {
+        let [user, item] = line[..] else { bail!("{}:{}: not a user and an item", file.display(), number + 1) };
+        users.entry(user).or_default().push(item);
+    }
+    Ok(users)
+}
+
 /// Learns from all but the last two items of users with three or more, and from all of the others; asks for the last.
 fn leave_one_out(
     data: &'static str,
@@ -55,11 +61,16 @@ fn leave_one_out(
         let events = items[..known(items)].iter().map(|item| events.next(*user, time, *item)).collect();
         steps.push(Step { time, events, ..Step::default() });
     }
-    let after = steps.len() as Millis;
-    for (number, (user, items)) in (0..).zip(users.iter().filter(|(_, items)| items.len() >= 3)) {
-        let (target, history) = (items[items.len() - 1], items[..items.len() - 1].to_vec());
-        let question = Question { owner: *user, history, target, among: among(*user) };
-        steps.push(Step { time: after + number, questions: vec![question], ..Step::default() });
-    }
-    Protocol { data, name, steps, test_then_learn: false, owners: Owners::Sessions }
+    let mut ask = |teaches: bool| {
+        for (user, items) in users.iter().filter(|(_, items)| items.len() >= 3) {
+            let known = items.len() - 1 - usize::from(teaches);
+            let (history, target) = (items[..known].to_vec(), items[known]);
+            let question = Question { owner: *user, history, target, among: among(*user), teaches };
+            steps.push(Step { time: steps.len() as Millis, questions: vec![question], ..Step::default() });
+        }
+    };
+    // The last item but one of each user teaches how lists are blended.
+    ask(true);
+    ask(false);
+    Protocol { data, name, steps, test_then_learn: false, owners: Owners::Sessions, repeats: false }
 }

@@ -64,6 +64,7 @@ pub fn baskets(file: &Path) -> anyhow::Result<Protocol> {
         steps,
         test_then_learn: true,
         owners: Owners::Baskets,
+        repeats: false,
     })
 }
 
@@ -128,7 +129,7 @@ fn questions(events: &[Event]) -> Vec<Question> {
     let ask = |nth: usize| {
         let at = (hash as usize + nth) % basket.len();
         let history = basket.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, item)| *item).collect();
-        Question { owner, history, target: basket[at], among: Vec::new() }
+        Question { owner, history, target: basket[at], among: Vec::new(), teaches: false }
     };
     (0..HELD_OUT).map(ask).collect()
 }

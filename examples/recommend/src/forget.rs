@@ -1,0 +1,154 @@
+//! Users who want to be forgotten: how long it takes, what goes from where, and whether nothing is left.
+
+use crate::graph::{KEEP, LAST, REACH, Rows};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+use tidemill::time::days;
+use tidemill::{Config, Epoch, Live, Millis, Record, Sink, SinkError, Timing, Update, execute};
+use tidemill_recommend::{AsOf, Asked, Index, ItemIndex, ItemRow, LastItems, Nearest, Session, SessionIndex, Touch, WithItems};
+use tidemill_shop::{Action, Held, Ledgers, ShopEvent};
+
+/// What is known of a shop's users and items, as rows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Row {
+    /// What follows what.
+    Item(ItemRow<u64>),
+    /// A user's last items.
+    User(Session<u64, u64>),
+}
+
+/// What happens at once, and whether to say when all of it is true.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Step {
+    time: Millis,
+    events: Vec<ShopEvent>,
+    tell: bool,
+}
+
+/// What is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// The events, and what follows what.
+    Links,
+    /// Users' last items, and an index of what is nearest to them, as well.
+    Everything,
+}
+
+/// What forgetting did.
+#[derive(Clone, Debug)]
+pub struct Forgotten {
+    /// From the wish to what is true without the users, in the indices that answer.
+    pub took: Duration,
+    /// Rows that went, and rows that came in the place of others, by what they are.
+    pub rows: BTreeMap<&'static str, [usize; 2]>,
+    /// What is true in the end.
+    pub left: BTreeMap<Row, isize>,
+}
+
+/// What is derived in memory from the rows, to be asked.
+struct Indices {
+    items: ItemIndex<u64>,
+    users: SessionIndex<u64, u64>,
+    changes: BTreeMap<&'static str, [usize; 2]>,
+}
+
+impl Index for Indices {
+    type Row = Row;
+    type Question = ();
+    type Answer = BTreeMap<String, [usize; 2]>;
+
+    fn change(&mut self, row: Row, diff: isize) {
+        let kind = match &row {
+            Row::Item(ItemRow::Linked { .. }) => "what follows what",
+            Row::Item(ItemRow::Counted { .. }) => "how often items were touched",
+            Row::User(_) => "users' last items",
+        };
+        self.changes.entry(kind).or_default()[usize::from(diff > 0)] += 1;
+        match row {
+            Row::Item(row) => self.items.change(row, diff > 0),
+            Row::User(row) if diff > 0 => self.users.insert(&row),
+            Row::User(row) => self.users.remove(&row),
+        }
+    }
+
+    /// What has changed since it was asked last.
+    fn answer(&mut self, (): &()) -> Self::Answer {
+        std::mem::take(&mut self.changes).into_iter().map(|(kind, rows)| (kind.to_owned(), rows)).collect()
+    }
+}
+
+/// Tells whoever waits.
+struct Tell(Sender<BTreeMap<String, [usize; 2]>>);
+
+impl Sink for Tell {
+    type Item = Record<((), BTreeMap<String, [usize; 2]>)>;
+
+    fn write(&mut self, _: Epoch, told: &mut Vec<Self::Item>) -> Result<(), SinkError> {
+        for record in told.drain(..) {
+            self.0.send(record.value.1).map_err(|_| SinkError::new("nobody waits"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Has a shop's events come, and then some users forgotten at once.
+pub fn forget(events: &[(Millis, ShopEvent)], users: &[u64], kept: Kept) -> anyhow::Result<Forgotten> {
+    let (live, mut feeds) = Live::new(1, 64);
+    let (tell, told) = channel();
+    let (tell, rows) = (Mutex::new(Some(tell)), Rows::new());
+    let to_rows = rows.clone();
+    let job = std::thread::spawn(move || {
+        let config = Config { epoch_ms: Some(1), ..Config::workers(1) };
+        execute(config, move |job| {
+            let tell = tell.lock().ok().and_then(|mut tell| tell.take());
+            let Some(tell) = tell else { return Ok(()) };
+            let steps = job.source("steps", live.clone(), Timing::by(|step: &Step| step.time))?;
+            let questions = steps.clone().flat_map(|step| step.tell.then_some(()));
+            let events = steps.flat_map(|step| step.events).key_by(|event| event.user);
+            let (held, _late) = events.ledger("what holds", days(36_500))?;
+            let touches = held.flat_map(|Update { row: Held { time, seq, event }, diff }| {
+                let touch = |item| Update { row: Touch { owner: event.user, time, seq, item }, diff };
+                event.action.item().map(touch)
+            });
+            let touches = touches.key_by(|touch| touch.row.owner);
+            let mut rows = touches.clone().followers("what follows", REACH, KEEP)?.map(Row::Item);
+            if kept == Kept::Everything {
+                rows = rows.union(touches.maintain("users", LastItems::new(LAST))?.map(Row::User));
+            }
+            rows.clone().sink("rows", to_rows.clone())?;
+            let users = SessionIndex::new(Nearest::default());
+            let indices = Indices { items: ItemIndex::new(), users, changes: BTreeMap::new() };
+            questions.ask("indices", rows, AsOf::Now, indices)?.sink("told", Tell(tell))
+        })
+    });
+    let feed = feeds.pop().ok_or_else(|| anyhow::anyhow!("no feed"))?;
+    let asked = |events: Vec<ShopEvent>, time: Millis| -> anyhow::Result<BTreeMap<String, [usize; 2]>> {
+        feed.send(Step { time, events, tell: true })?;
+        wait(&told)
+    };
+    for some in events.chunks(1_000) {
+        let time = some.last().map_or(0, |event| event.0);
+        feed.send(Step { time, events: some.iter().map(|event| event.1).collect(), tell: false })?;
+    }
+    let last = events.last().map_or(0, |event| event.0);
+    asked(Vec::new(), last)?;
+    let wishes = users.iter().map(|user| ShopEvent { user: *user, action: Action::Forget }).collect();
+    let began = Instant::now();
+    let changed = asked(wishes, last + 1)?;
+    let took = began.elapsed();
+    drop(feed);
+    job.join().map_err(|_| anyhow::anyhow!("the job fell over"))??;
+    let kinds = ["how often items were touched", "users' last items", "what follows what"];
+    let rows_of = |kind: &'static str| changed.get(kind).map(|rows| (kind, *rows));
+    Ok(Forgotten { took, rows: kinds.into_iter().filter_map(rows_of).collect(), left: rows.take() })
+}
+
+/// How long a year of events may take at most.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+fn wait<T>(told: &Receiver<T>) -> anyhow::Result<T> {
+    Ok(told.recv_timeout(PATIENCE)?)
+}

@@ -1,0 +1,133 @@
+//! A small learned ranker: which of several lists' candidates comes first.
+
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use tidemill::Key;
+
+use crate::scores::Scores;
+
+/// What a list says of a candidate: its score as a share of the list's best, that share's logarithm, the reciprocal of its
+/// rank, and that it is there.
+const SAID: usize = 4;
+
+/// Weighs what lists say of a candidate, and learns the weights from what is chosen: a multinomial logit (McFadden 1974), by
+/// stochastic gradient ascent on the likelihood of the choice among all candidates. It learns from one choice at a time, so it
+/// may be trained by history and go on learning from what users do with the lists they are shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ranker {
+    weights: Vec<f64>,
+    /// Sums of squared gradients: each weight has its own step (AdaGrad, Duchi et al. 2011).
+    squares: Vec<f64>,
+    rate: f64,
+}
+
+/// The candidates of a user, and what the lists say of them.
+#[derive(Clone, Debug)]
+pub struct Candidates<I> {
+    items: Vec<I>,
+    /// Of each candidate, for each list.
+    said: Vec<f64>,
+    width: usize,
+}
+
+impl<I: Key> Candidates<I> {
+    /// All that is in one of the lists, each the best first. A ranker knows lists by their places.
+    pub fn of(lists: &[Vec<(I, f64)>]) -> Self {
+        let width = lists.len() * SAID;
+        let mut places: FxHashMap<&I, usize> = FxHashMap::default();
+        let (mut items, mut said) = (Vec::new(), Vec::new());
+        for (number, list) in lists.iter().enumerate() {
+            let best = list.first().map_or(1.0, |(_, score)| *score);
+            for (rank, (item, score)) in (1u32..).zip(list) {
+                let place = *places.entry(item).or_insert_with(|| {
+                    items.push(item.clone());
+                    said.resize(items.len() * width, 0.0);
+                    items.len() - 1
+                });
+                let of_list = &mut said[place * width + number * SAID..][..SAID];
+                let share = score / best;
+                of_list.copy_from_slice(&[share, share.ln(), 1.0 / f64::from(rank), 1.0]);
+            }
+        }
+        Candidates { items, said, width }
+    }
+
+    /// The items.
+    pub fn items(&self) -> &[I] {
+        &self.items
+    }
+}
+
+impl Ranker {
+    /// One for so many lists, which trusts all of them alike, and learns in steps of at most about `rate`.
+    pub fn new(lists: usize, rate: f64) -> Self {
+        let weights = [1.0, 0.0, 1.0, 0.0].repeat(lists);
+        Ranker { squares: vec![1e-8; weights.len()], weights, rate }
+    }
+
+    /// What each list's score, its logarithm, reciprocal rank and presence weigh.
+    pub fn weights(&self) -> &[f64] {
+        &self.weights
+    }
+
+    /// The probabilities with which candidates are chosen.
+    fn shares<I>(&self, candidates: &Candidates<I>) -> Vec<f64> {
+        let weigh = |said: &[f64]| -> f64 { said.iter().zip(&self.weights).map(|(said, weight)| said * weight).sum() };
+        let logits: Vec<f64> = candidates.said.chunks(candidates.width.max(1)).map(weigh).collect();
+        let most = logits.iter().copied().fold(f64::MIN, f64::max);
+        let powers: Vec<f64> = logits.into_iter().map(|logit| (logit - most).exp()).collect();
+        let total: f64 = powers.iter().sum();
+        powers.into_iter().map(|power| power / total).collect()
+    }
+
+    /// The candidates with the probabilities that they are chosen.
+    pub fn rank<I: Key>(&self, candidates: &Candidates<I>) -> Scores<I> {
+        Scores::new(candidates.items.iter().cloned().zip(self.shares(candidates)).collect())
+    }
+
+    /// One of the candidates was chosen. Nothing is learnt where it was none of them.
+    pub fn learn<I: Key>(&mut self, candidates: &Candidates<I>, chosen: &I) {
+        let Some(chosen) = candidates.items.iter().position(|item| item == chosen) else { return };
+        let shares = self.shares(candidates);
+        let mut gradient = candidates.said[chosen * candidates.width..][..candidates.width].to_vec();
+        for (share, said) in shares.iter().zip(candidates.said.chunks(candidates.width)) {
+            gradient.iter_mut().zip(said).for_each(|(gradient, said)| *gradient -= share * said);
+        }
+        for ((weight, square), gradient) in self.weights.iter_mut().zip(&mut self.squares).zip(gradient) {
+            *square += gradient * gradient;
+            *weight += self.rate * gradient / square.sqrt();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_learns_which_list_to_trust() {
+        let mut ranker = Ranker::new(2, 0.1);
+        let choice = |n: u32| {
+            let (right, wrong): (Vec<_>, Vec<_>) = ((0..5).map(|k| n + k).collect(), (0..5).map(|k| n + 100 + k).collect());
+            let list = |items: &[u32]| (1u32..).zip(items).map(|(rank, item)| (*item, 1.0 / f64::from(rank))).collect();
+            (Candidates::of(&[list(&wrong), list(&right)]), n)
+        };
+        let first = |ranker: &Ranker| (0..50).filter(|n| ranker.rank(&choice(n * 7).0).rank(&choice(n * 7).1) == Some(1)).count();
+        assert!(first(&ranker) < 50, "lists that say the same of two items leave them level");
+        for n in 0..200 {
+            let (candidates, chosen) = choice(n);
+            ranker.learn(&candidates, &chosen);
+        }
+        assert_eq!(first(&ranker), 50, "{:?}", ranker.weights());
+        let before = ranker.clone();
+        ranker.learn(&choice(3).0, &9_999);
+        assert_eq!(ranker, before, "what was no candidate teaches nothing");
+    }
+
+    #[test]
+    fn an_item_of_several_lists_is_one_candidate() {
+        let candidates = Candidates::of(&[vec![(1u8, 4.0), (2, 2.0)], vec![(2, 9.0)]]);
+        assert_eq!(candidates.items(), [1, 2]);
+        assert_eq!(candidates.said, [1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.5, 0.5_f64.ln(), 0.5, 1.0, 1.0, 0.0, 1.0, 1.0]);
+    }
+}
