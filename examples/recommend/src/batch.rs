@@ -99,7 +99,8 @@ pub fn recompute(protocol: &Protocol) -> Recomputed {
         if !protocol.test_then_learn {
             let mut index = SessionIndex::new(Nearest::default());
             sessions.iter().for_each(|session| index.insert(session));
-            for question in protocol.steps.iter().flat_map(|step| &step.questions).filter(|question| !question.teaches) {
+            for question in protocol.steps.iter().flat_map(|step| &step.questions).filter(|question| !question.teaches)
+            {
                 let scores = index.scores(&question.history, Some(&question.owner));
                 ranks.entry("knn").or_default().push(Ranks::of(scores, question));
             }

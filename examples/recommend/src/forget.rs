@@ -8,7 +8,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 use tidemill::time::days;
 use tidemill::{Config, Epoch, Live, Millis, Record, Sink, SinkError, Timing, Update, execute};
-use tidemill_recommend::{AsOf, Asked, Index, ItemIndex, ItemRow, LastItems, Nearest, Session, SessionIndex, Touch, WithItems};
+use tidemill_recommend::{
+    AsOf, Asked, Index, ItemIndex, ItemRow, LastItems, Nearest, Session, SessionIndex, Touch, WithItems,
+};
 use tidemill_shop::{Action, Held, Ledgers, ShopEvent};
 
 /// What is known of a shop's users and items, as rows.
@@ -44,7 +46,7 @@ pub struct Forgotten {
     pub took: Duration,
     /// Rows that went, and rows that came in the place of others, by what they are.
     pub rows: BTreeMap<&'static str, [usize; 2]>,
-    /// What is true in the end.
+    /// What is true in the end, if it was asked for.
     pub left: BTreeMap<Row, isize>,
 }
 
@@ -94,8 +96,9 @@ impl Sink for Tell {
     }
 }
 
-/// Has a shop's events come, and then some users forgotten at once.
-pub fn forget(events: &[(Millis, ShopEvent)], users: &[u64], kept: Kept) -> anyhow::Result<Forgotten> {
+/// Has a shop's events come, and then some users forgotten at once. With `audit`, it keeps all rows beside the indices as well, which
+/// takes longer.
+pub fn forget(events: &[(Millis, ShopEvent)], users: &[u64], kept: Kept, audit: bool) -> anyhow::Result<Forgotten> {
     let (live, mut feeds) = Live::new(1, 64);
     let (tell, told) = channel();
     let (tell, rows) = (Mutex::new(Some(tell)), Rows::new());
@@ -118,7 +121,9 @@ pub fn forget(events: &[(Millis, ShopEvent)], users: &[u64], kept: Kept) -> anyh
             if kept == Kept::Everything {
                 rows = rows.union(touches.maintain("users", LastItems::new(LAST))?.map(Row::User));
             }
-            rows.clone().sink("rows", to_rows.clone())?;
+            if audit {
+                rows.clone().sink("rows", to_rows.clone())?;
+            }
             let users = SessionIndex::new(Nearest::default());
             let indices = Indices { items: ItemIndex::new(), users, changes: BTreeMap::new() };
             questions.ask("indices", rows, AsOf::Now, indices)?.sink("told", Tell(tell))

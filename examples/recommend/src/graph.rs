@@ -8,12 +8,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use tidemill::differential_dataflow::ExchangeData;
 use tidemill::{
-    Collection, Config, Context, Epoch, Events, Memory, Process, Reject, Report, Result, Sink, SinkError, Stream, Timing,
-    Update, execute,
+    Collection, Config, Context, Epoch, Events, Memory, Process, Reject, Report, Result, Sink, SinkError, Stream,
+    Timing, Update, execute,
 };
 use tidemill_inference::{Answer, Infer, Model, ModelError, NotAScore, Pool, PoolConfig, Score};
 use tidemill_recommend::{
-    AsOf, Asked, Candidates, Index, ItemIndex, ItemRow, LastItems, Nearest, Ranker, Scores, Session, SessionIndex, WithItems,
+    AsOf, Asked, Candidates, Index, ItemIndex, ItemRow, LastItems, Nearest, Ranker, Scores, Session, SessionIndex,
+    WithItems,
 };
 
 /// How far apart two items of an owner are linked.
@@ -285,7 +286,8 @@ pub struct Replayed {
 /// Replays a protocol's steps as a stream, and asks all models; a Transformer too, if there is a folder with one.
 pub fn replay(protocol: &Protocol, workers: usize, transformers: Option<&Path>) -> Result<Replayed> {
     let Protocol { owners, repeats, test_then_learn, .. } = *protocol;
-    let (input, items, sessions, answers) = (Events::new(protocol.steps.clone()), Rows::new(), Rows::new(), Memory::new());
+    let (input, items, sessions, answers) =
+        (Events::new(protocol.steps.clone()), Rows::new(), Rows::new(), Memory::new());
     let (to_items, to_sessions, to_answers) = (items.clone(), sessions.clone(), answers.clone());
     let epoch_records = if test_then_learn { 1 } else { STEPS_AT_ONCE };
     let as_of = if test_then_learn { AsOf::Before } else { AsOf::Now };
@@ -300,7 +302,8 @@ pub fn replay(protocol: &Protocol, workers: usize, transformers: Option<&Path>) 
     let pool = transformers.map(Path::to_owned).map(|folder| {
         Pool::new(PoolConfig { batch: 64, ..PoolConfig::default() }, move || {
             tidemill_torch::one_thread_each();
-            let transformer = Transformer::load(&folder, data).map_err(|error| ModelError::new(format!("{error:#}")))?;
+            let transformer =
+                Transformer::load(&folder, data).map_err(|error| ModelError::new(format!("{error:#}")))?;
             Ok(Network { transformer, repeats })
         })
     });

@@ -108,11 +108,14 @@ mod tests {
     fn it_learns_which_list_to_trust() {
         let mut ranker = Ranker::new(2, 0.1);
         let choice = |n: u32| {
-            let (right, wrong): (Vec<_>, Vec<_>) = ((0..5).map(|k| n + k).collect(), (0..5).map(|k| n + 100 + k).collect());
+            let (right, wrong): (Vec<_>, Vec<_>) =
+                ((0..5).map(|k| n + k).collect(), (0..5).map(|k| n + 100 + k).collect());
             let list = |items: &[u32]| (1u32..).zip(items).map(|(rank, item)| (*item, 1.0 / f64::from(rank))).collect();
             (Candidates::of(&[list(&wrong), list(&right)]), n)
         };
-        let first = |ranker: &Ranker| (0..50).filter(|n| ranker.rank(&choice(n * 7).0).rank(&choice(n * 7).1) == Some(1)).count();
+        let first = |ranker: &Ranker| {
+            (0..50).filter(|n| ranker.rank(&choice(n * 7).0).rank(&choice(n * 7).1) == Some(1)).count()
+        };
         assert!(first(&ranker) < 50, "lists that say the same of two items leave them level");
         for n in 0..200 {
             let (candidates, chosen) = choice(n);
@@ -128,6 +131,9 @@ mod tests {
     fn an_item_of_several_lists_is_one_candidate() {
         let candidates = Candidates::of(&[vec![(1u8, 4.0), (2, 2.0)], vec![(2, 9.0)]]);
         assert_eq!(candidates.items(), [1, 2]);
-        assert_eq!(candidates.said, [1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.5, 0.5_f64.ln(), 0.5, 1.0, 1.0, 0.0, 1.0, 1.0]);
+        assert_eq!(
+            candidates.said,
+            [1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.5, 0.5_f64.ln(), 0.5, 1.0, 1.0, 0.0, 1.0, 1.0]
+        );
     }
 }

@@ -47,7 +47,12 @@ pub trait Behaviour<'s> {
     /// # Errors
     ///
     /// [`Error::Graph`](tidemill::Error::Graph) if the name is taken.
-    fn funnel(self, name: &str, span: Millis, category: impl Fn(u64) -> u64 + 'static) -> Result<Collection<'s, Funnel>>;
+    fn funnel(
+        self,
+        name: &str,
+        span: Millis,
+        category: impl Fn(u64) -> u64 + 'static,
+    ) -> Result<Collection<'s, Funnel>>;
 
     /// The `n` categories that interest each user most: a view counts 1, four or five stars 2, an item in the cart 3, one bought 5,
     /// and an item the user does not want, or has given one or two stars, takes 5 away.
@@ -55,7 +60,12 @@ pub trait Behaviour<'s> {
     /// # Errors
     ///
     /// [`Error::Graph`](tidemill::Error::Graph) if the name is taken.
-    fn interests(self, name: &str, n: usize, category: impl Fn(u64) -> u64 + 'static) -> Result<Collection<'s, Interest>>;
+    fn interests(
+        self,
+        name: &str,
+        n: usize,
+        category: impl Fn(u64) -> u64 + 'static,
+    ) -> Result<Collection<'s, Interest>>;
 
     /// How recently, how often and for how much each user has bought.
     ///
@@ -66,7 +76,12 @@ pub trait Behaviour<'s> {
 }
 
 impl<'s> Behaviour<'s> for Stream<'s, Update<Held>> {
-    fn funnel(self, name: &str, span: Millis, category: impl Fn(u64) -> u64 + 'static) -> Result<Collection<'s, Funnel>> {
+    fn funnel(
+        self,
+        name: &str,
+        span: Millis,
+        category: impl Fn(u64) -> u64 + 'static,
+    ) -> Result<Collection<'s, Funnel>> {
         let span = span.max(1);
         let steps = self.flat_map(move |Update { row: Held { time, event, .. }, diff }| {
             let stage = match event.action {
@@ -81,7 +96,12 @@ impl<'s> Behaviour<'s> for Stream<'s, Update<Held>> {
         steps.key_by(|step| step.0).top_sums(name, STAGES, |step| (step.1, step.2))
     }
 
-    fn interests(self, name: &str, n: usize, category: impl Fn(u64) -> u64 + 'static) -> Result<Collection<'s, Interest>> {
+    fn interests(
+        self,
+        name: &str,
+        n: usize,
+        category: impl Fn(u64) -> u64 + 'static,
+    ) -> Result<Collection<'s, Interest>> {
         let weighed = self.flat_map(move |Update { row: Held { event, .. }, diff }| {
             let weight = match event.action {
                 Action::View { .. } => 1,

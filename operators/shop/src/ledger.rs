@@ -2,6 +2,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
+use tidemill::time::END;
 use tidemill::{
     Closing, Emit, Kernel, Keyed, Keys, Millis, Order, Record, Result, Save, Saved, Seq, StateError, Stream, Timers,
     Update, type_name,
@@ -32,6 +33,8 @@ pub trait Ledgers<'s> {
     /// At every epoch what holds is what going through the user's events of the last `keep` ms in order of time would
     /// give, in whatever order they came. The second stream has events that came too late: those older than `keep`, or than
     /// their user's wish to be forgotten.
+    ///
+    /// The end of the input takes nothing back.
     ///
     /// State: the events of the last `keep` ms, and of each user who was forgotten when, for as long.
     ///
@@ -189,12 +192,14 @@ impl Kernel for LedgerKernel {
     }
 
     fn settle(&mut self, at: Closing, emit: &mut Emitted) {
-        let oldest = at.after.saturating_sub(self.keep);
+        // The end of the input takes nothing back.
+        let now = if at.after == END { at.before } else { at.after };
+        let oldest = now.saturating_sub(self.keep);
         for (user, events) in std::mem::take(&mut self.epoch) {
             self.update(user, events, oldest, emit);
         }
-        if at.after > at.before {
-            for user in self.expiry.due(at.after.saturating_sub(1)) {
+        if now > at.before {
+            for user in self.expiry.due(now.saturating_sub(1)) {
                 if self.users.get(&user).is_some() {
                     self.update(user, Vec::new(), oldest, emit);
                 }

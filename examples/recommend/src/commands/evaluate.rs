@@ -74,7 +74,8 @@ struct Compared {
 /// Judges what is given.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut report = Report::default();
-    let mut judge = |protocol: anyhow::Result<Protocol>| report.judge(&protocol?, arguments.workers, arguments.models.as_deref());
+    let mut judge =
+        |protocol: anyhow::Result<Protocol>| report.judge(&protocol?, arguments.workers, arguments.models.as_deref());
     if let Some(folder) = &arguments.serenade {
         judge(serenade::sessions(folder))?;
         judge(serenade::prequential(folder))?;

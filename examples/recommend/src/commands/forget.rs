@@ -22,7 +22,8 @@ pub struct Arguments {
 /// Replays the events, forgets users, and compares with a replay that never saw them.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let users = amazon::users(&arguments.video)?;
-    let mut heaviest: Vec<(Reverse<usize>, u32)> = users.iter().map(|(user, items)| (Reverse(items.len()), *user)).collect();
+    let mut heaviest: Vec<(Reverse<usize>, u32)> =
+        users.iter().map(|(user, items)| (Reverse(items.len()), *user)).collect();
     heaviest.sort_unstable();
     let heaviest: BTreeSet<u64> = heaviest.into_iter().take(arguments.users).map(|(_, user)| u64::from(user)).collect();
     let views = |users: &BTreeMap<u32, Vec<u32>>| -> Vec<(Millis, ShopEvent)> {
@@ -35,18 +36,25 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let all = views(&users);
     let theirs = all.iter().filter(|event| heaviest.contains(&event.1.user)).count();
-    println!("{} events of {} users; {} users with {theirs} events are forgotten at once", all.len(), users.len(), heaviest.len());
+    println!(
+        "{} events of {} users; {} users with {theirs} events are forgotten at once",
+        all.len(),
+        users.len(),
+        heaviest.len()
+    );
     let others: Vec<_> = all.iter().copied().filter(|event| !heaviest.contains(&event.1.user)).collect();
     let wishes: Vec<u64> = heaviest.into_iter().collect();
     for (kept, what) in [(Kept::Links, "events and links"), (Kept::Everything, "everything")] {
-        let forgotten = forget(&all, &wishes, kept)?;
+        let forgotten = forget(&all, &wishes, kept, false)?;
         println!("from {what}: {:.1} ms", forgotten.took.as_secs_f64() * 1e3);
         for (kind, [gone, come]) in &forgotten.rows {
             println!("  {kind}: {gone} rows went, {come} came in their place");
         }
-        let never = forget(&others, &[], kept)?;
-        let rows = |left: &BTreeMap<recommend::forget::Row, isize>| left.keys().cloned().map(timeless).collect::<BTreeSet<_>>();
-        let (left, never) = (rows(&forgotten.left), rows(&never.left));
+        let (audited, never) = (forget(&all, &wishes, kept, true)?, forget(&others, &[], kept, true)?);
+        let rows = |left: &BTreeMap<recommend::forget::Row, isize>| {
+            left.keys().cloned().map(timeless).collect::<BTreeSet<_>>()
+        };
+        let (left, never) = (rows(&audited.left), rows(&never.left));
         let differ = left.symmetric_difference(&never).count();
         println!("  beside a replay that never saw them: {} rows, {differ} differ", never.len());
     }
@@ -56,7 +64,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 /// A row without the time, which is only a number in a file that has none.
 fn timeless(row: recommend::forget::Row) -> recommend::forget::Row {
     match row {
-        recommend::forget::Row::User(user) => recommend::forget::Row::User(tidemill_recommend::Session { time: 0, ..user }),
+        recommend::forget::Row::User(user) => {
+            recommend::forget::Row::User(tidemill_recommend::Session { time: 0, ..user })
+        }
         row => row,
     }
 }

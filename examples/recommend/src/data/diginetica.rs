@@ -19,11 +19,15 @@ pub fn sessions(folder: &Path) -> anyhow::Result<Protocol> {
         if owner as usize == teaching {
             // In epochs of their own, so that they are answered before what they ask for is learnt.
             let whole = |steps: &mut Vec<Step>| {
-                steps.resize_with(steps.len().next_multiple_of(STEPS_AT_ONCE), || Step { time: begin, ..Step::default() });
+                steps.resize_with(steps.len().next_multiple_of(STEPS_AT_ONCE), || Step {
+                    time: begin,
+                    ..Step::default()
+                });
             };
             whole(&mut steps);
             steps.extend((owner..).zip(&train[teaching..]).map(|(owner, items)| {
-                let questions = prefixes(owner, items).into_iter().map(|question| Question { teaches: true, ..question });
+                let questions =
+                    prefixes(owner, items).into_iter().map(|question| Question { teaches: true, ..question });
                 Step { time: begin, questions: questions.collect(), ..Step::default() }
             }));
             whole(&mut steps);
@@ -37,11 +41,24 @@ pub fn sessions(folder: &Path) -> anyhow::Result<Protocol> {
         questions: prefixes(train.len() as u32 + number, items),
         ..Step::default()
     }));
-    Ok(Protocol { data: "diginetica", name: "sessions", steps, test_then_learn: false, owners: Owners::Sessions, repeats: true })
+    Ok(Protocol {
+        data: "diginetica",
+        name: "sessions",
+        steps,
+        test_then_learn: false,
+        owners: Owners::Sessions,
+        repeats: true,
+    })
 }
 
 /// What each item of a session after the first asks for.
 pub(super) fn prefixes(owner: u32, items: &[u32]) -> Vec<Question> {
-    let ask = |at: usize| Question { owner, history: items[..at].to_vec(), target: items[at], among: Vec::new(), teaches: false };
+    let ask = |at: usize| Question {
+        owner,
+        history: items[..at].to_vec(),
+        target: items[at],
+        among: Vec::new(),
+        teaches: false,
+    };
     (1..items.len()).map(ask).collect()
 }

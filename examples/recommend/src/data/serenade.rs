@@ -45,13 +45,27 @@ pub fn sessions(folder: &Path) -> anyhow::Result<Protocol> {
         let questions = super::diginetica::prefixes(session, &items);
         steps.push(Step { time: after + number, questions, ..Step::default() });
     }
-    Ok(Protocol { data: "serenade", name: "sessions", steps, test_then_learn: false, owners: Owners::Sessions, repeats: true })
+    Ok(Protocol {
+        data: "serenade",
+        name: "sessions",
+        steps,
+        test_then_learn: false,
+        owners: Owners::Sessions,
+        repeats: true,
+    })
 }
 
 /// All clicks in order of time; each asks before it is learnt from.
 pub fn prequential(folder: &Path) -> anyhow::Result<Protocol> {
     let steps = clicks(folder, &["train.txt", "valid.txt", "test.txt"], true)?;
-    Ok(Protocol { data: "serenade", name: "prequential", steps, test_then_learn: true, owners: Owners::Sessions, repeats: true })
+    Ok(Protocol {
+        data: "serenade",
+        name: "prequential",
+        steps,
+        test_then_learn: true,
+        owners: Owners::Sessions,
+        repeats: true,
+    })
 }
 
 /// A step for each click; with `ask`, what comes next in its session is asked before it comes.
@@ -66,8 +80,13 @@ fn clicks(folder: &Path, files: &[&str], ask: bool) -> anyhow::Result<Vec<Step>>
     let (mut events, mut histories) = (Events::default(), BTreeMap::<u32, Vec<u32>>::new());
     let step = |(time, owner, _, target): (Millis, u32, usize, u32)| {
         let history = histories.entry(owner).or_default();
-        let asked =
-            (ask && !history.is_empty()).then(|| Question { owner, history: history.clone(), target, among: vec![], teaches: false });
+        let asked = (ask && !history.is_empty()).then(|| Question {
+            owner,
+            history: history.clone(),
+            target,
+            among: vec![],
+            teaches: false,
+        });
         history.push(target);
         Step { time, questions: asked.into_iter().collect(), events: vec![events.next(owner, time, target)] }
     };
