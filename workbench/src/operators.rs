@@ -5,6 +5,7 @@ mod events;
 mod join;
 mod model;
 mod rank;
+mod shop;
 mod sliding;
 mod window;
 
@@ -68,12 +69,13 @@ impl Operator {
 
 /// All operators.
 pub fn operators() -> impl Iterator<Item = &'static Operator> {
-    let families: [&'static [Operator]; 7] = [
+    let families: [&'static [Operator]; 8] = [
         engine::OPERATORS,
         window::OPERATORS,
         join::OPERATORS,
         events::OPERATORS,
         rank::OPERATORS,
+        shop::OPERATORS,
         sliding::OPERATORS,
         model::OPERATORS,
     ];

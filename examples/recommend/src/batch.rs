@@ -38,12 +38,18 @@ impl Sums {
     /// An index of what is needed to answer from a history.
     fn index(&self, history: &[u32]) -> ItemIndex<u32> {
         let mut index = ItemIndex::new();
-        for from in history.iter().collect::<FxHashSet<_>>() {
-            self.linked(*from).into_iter().for_each(|row| index.change(row, true));
+        let mut counted: FxHashSet<u32> = history.iter().copied().collect();
+        for row in history.iter().collect::<FxHashSet<_>>().into_iter().flat_map(|from| self.linked(*from)) {
+            if let ItemRow::Linked { to, .. } = row {
+                counted.insert(to);
+            }
+            index.change(row, true);
         }
-        self.counts
-            .iter()
-            .for_each(|(item, count)| index.change(ItemRow::Counted { item: *item, count: *count }, true));
+        for item in counted {
+            if let Some(count) = self.counts.get(&item) {
+                index.change(ItemRow::Counted { item, count: *count }, true);
+            }
+        }
         index
     }
 

@@ -101,7 +101,7 @@ impl Sink for Tell {
 pub fn forget(events: &[(Millis, ShopEvent)], users: &[u64], kept: Kept, audit: bool) -> anyhow::Result<Forgotten> {
     let (live, mut feeds) = Live::new(1, 64);
     let (tell, told) = channel();
-    let (tell, rows) = (Mutex::new(Some(tell)), Rows::new());
+    let (tell, rows) = (Mutex::new(Some(tell)), Rows::default());
     let to_rows = rows.clone();
     let job = std::thread::spawn(move || {
         let config = Config { epoch_ms: Some(1), ..Config::workers(1) };

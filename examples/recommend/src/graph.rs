@@ -200,6 +200,8 @@ impl Answer for Said {
 /// Blends what the models say, and learns how from the questions that are there for that.
 struct Blend {
     repeats: bool,
+    /// Whether it learns from every question once that has been answered.
+    learns_on: bool,
 }
 
 /// Steps of the ranker.
@@ -228,6 +230,9 @@ impl Process for Blend {
             ranker.learn(&candidates, &question.target);
         } else {
             ranks.push(Verdict::of(ranker.rank(&candidates), &question, self.repeats).ranks);
+            if self.learns_on {
+                ranker.learn(&candidates, &question.target);
+            }
             ctx.emit((question, ranks));
         }
         Ok(())
@@ -243,12 +248,13 @@ impl<R> Clone for Rows<R> {
     }
 }
 
-impl<R: Ord> Rows<R> {
-    /// No rows yet.
-    pub fn new() -> Self {
+impl<R> Default for Rows<R> {
+    fn default() -> Self {
         Rows(Arc::default())
     }
+}
 
+impl<R: Ord> Rows<R> {
     /// Takes out the rows, with how often each is there.
     pub fn take(&self) -> BTreeMap<R, isize> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
@@ -287,7 +293,7 @@ pub struct Replayed {
 pub fn replay(protocol: &Protocol, workers: usize, transformers: Option<&Path>) -> Result<Replayed> {
     let Protocol { owners, repeats, test_then_learn, .. } = *protocol;
     let (input, items, sessions, answers) =
-        (Events::new(protocol.steps.clone()), Rows::new(), Rows::new(), Memory::new());
+        (Events::new(protocol.steps.clone()), Rows::default(), Rows::default(), Memory::new());
     let (to_items, to_sessions, to_answers) = (items.clone(), sessions.clone(), answers.clone());
     let epoch_records = if test_then_learn { 1 } else { STEPS_AT_ONCE };
     let as_of = if test_then_learn { AsOf::Before } else { AsOf::Now };
@@ -310,7 +316,10 @@ pub fn replay(protocol: &Protocol, workers: usize, transformers: Option<&Path>) 
     if pool.is_some() {
         models.push("sasrec");
     }
-    models.push("blend");
+    // Whoever has learnt nothing has no say.
+    if test_then_learn || protocol.steps.iter().flat_map(|step| &step.questions).any(|question| question.teaches) {
+        models.push("blend");
+    }
     let asked = models.clone();
     let report = execute(Config { epoch_records, ..Config::workers(workers) }, move |job| {
         let steps = job.source("steps", input.clone(), Timing::by(|step: &Step| step.time))?;
@@ -337,7 +346,8 @@ pub fn replay(protocol: &Protocol, workers: usize, transformers: Option<&Path>) 
                 asking.with(Verdict { ranks, list })
             });
         }
-        let answers = asking.key_by(|_| ()).process("blend", Blend { repeats })?;
+        let blend = Blend { repeats, learns_on: test_then_learn };
+        let answers = asking.key_by(|_| ()).process("blend", blend)?;
         answers.map(|(_, ranks)| ranks).sink("answers", to_answers.clone())
     })?;
     let mut ranks: BTreeMap<&'static str, Vec<Ranks>> = BTreeMap::new();

@@ -1,4 +1,40 @@
-//! What to show next.
+//! What to show next, kept true event by event.
+//!
+//! All of it is made of changes of which [`Touch`]es hold, whoever decides that (`tidemill-shop` does): so what is cancelled, too old
+//! or a forgotten user's goes from everything, exactly.
+//!
+//! - [`Linked::links`] and [`Linked::beside`]: which items follow each other, and which are in baskets together, as weights;
+//!   [`WithItems`]: the heaviest of each item, as a collection, for an [`ItemIndex`] that says what comes next or completes a
+//!   basket.
+//! - [`LastItems`]: sessions and histories, as a collection, for a [`SessionIndex`] that says what came next in the sessions
+//!   most like this one.
+//! - [`Asked::ask`]: has questions on a stream answered from an [`Index`] that follows a collection.
+//! - [`Ranker`]: blends several lists, and learns how from what is chosen.
+//!
+//! What is looked at after a tent?
+//!
+//! ```
+//! use tidemill::{Config, Events, Memory, Seq, Timing, Update, execute};
+//! use tidemill_recommend::{ItemRow, Touch, WEIGHT, WithItems};
+//!
+//! // User, time, item.
+//! let views = vec![(1, 10, "tent"), (1, 20, "mat"), (2, 30, "tent"), (2, 40, "stove"), (2, 50, "mat")];
+//! let views: Vec<(u32, i64, String)> = views.into_iter().map(|(user, time, item)| (user, time, item.to_owned())).collect();
+//! let rows = Memory::new();
+//! let to_rows = rows.clone();
+//! execute(Config::workers(2), move |job| {
+//!     let views = job.source("views", Events::new(views.clone()), Timing::by(|view: &(u32, i64, String)| view.1))?;
+//!     let touches = views.map(|(owner, time, item)| {
+//!         Update { row: Touch { owner, time, seq: Seq::new(0, time as u64), item }, diff: 1 }
+//!     });
+//!     touches.key_by(|touch| touch.row.owner).followers("what follows", 5, 10)?.sink("rows", to_rows.clone())
+//! })?;
+//! let after_tent = |to: &str, weight| (ItemRow::Linked { from: "tent".to_owned(), to: to.to_owned(), weight }, 1);
+//! let rows = rows.rows();
+//! // Once right after it, and once with another in between.
+//! assert!(rows.contains(&after_tent("mat", WEIGHT + WEIGHT / 2)) && rows.contains(&after_tent("stove", WEIGHT)));
+//! # Ok::<(), tidemill::Error>(())
+//! ```
 
 #![deny(missing_docs)]
 

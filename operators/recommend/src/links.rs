@@ -87,11 +87,10 @@ impl After {
         let last = touches.len().min(behind + self.reach);
         for later in same.start..last {
             let to = &touches[later].2;
-            for earlier in later.saturating_sub(self.reach)..later.min(behind) {
-                let from = &touches[earlier].2;
+            let earlier = (1..).zip(touches[..later].iter().rev()).take(self.reach);
+            for (apart, (_, _, from)) in earlier.skip(later.saturating_sub(behind)) {
                 if from != to {
-                    let weight = pairs.entry((from.clone(), to.clone())).or_default();
-                    *weight += diff * (WEIGHT / (later - earlier) as i64);
+                    *pairs.entry((from.clone(), to.clone())).or_default() += diff * (WEIGHT / apart);
                 }
             }
         }

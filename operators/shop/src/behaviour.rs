@@ -234,10 +234,11 @@ mod tests {
             assert_eq!(interests, [interest(1, 1, 10)]);
             assert_eq!(rfm, [Rfm { cents: 500, ..one }]);
             // A month later only what is new is left.
-            let later = [later, vec![(days(40), 1, Action::View { item: 99 })]].concat();
+            let views = [days(40), days(40) + 1].map(|time| (time, 1, Action::View { item: 99 }));
+            let later = [&later[..], &views].concat();
             let (funnels, interests, rfm) = rows([events.clone(), later].concat(), workers);
-            assert_eq!((funnels, rfm), (vec![at(9, Stage::View, days(40), 1)], vec![]));
-            assert_eq!(interests, [interest(1, 9, 1)]);
+            assert_eq!((funnels, rfm), (vec![at(9, Stage::View, days(40), 2)], vec![]));
+            assert_eq!(interests, [interest(1, 9, 2)]);
         }
     }
 }

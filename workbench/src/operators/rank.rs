@@ -9,6 +9,9 @@ pub(super) const OPERATORS: &[Operator] = &[
     Operator::new("rank", "top 3 counts", State::Stays, |name, events| {
         end_rows(by_user(events).top_counts(name, 3, |event| event.item)?)
     }),
+    Operator::new("rank", "top 3 sums", State::Stays, |name, events| {
+        end_rows(by_user(events).top_sums(name, 3, |event| (event.item, event.cents))?)
+    }),
     Operator::new("rank", "top 3 events", State::Stays, |name, events| {
         end_rows(by_user(events).top_k(name, 3, |event| event.cents)?)
     }),
