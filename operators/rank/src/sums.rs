@@ -1,6 +1,6 @@
 //! Sums that may fall as well as grow, and the items with the greatest.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::cmp::{Ordering, Reverse};
 use std::hash::Hash;
@@ -26,14 +26,14 @@ struct Board<I> {
     sums: FxHashMap<I, i64>,
     /// Greatest first; of equal ones, the lesser item first.
     top: Vec<(i64, I)>,
-    /// Whose sums have changed in this epoch.
+    /// Whose sums have changed in this epoch, some more than once.
     #[serde(skip)]
-    touched: FxHashSet<I>,
+    touched: Vec<I>,
 }
 
 impl<I> Default for Board<I> {
     fn default() -> Self {
-        Board { sums: FxHashMap::default(), top: Vec::new(), touched: FxHashSet::default() }
+        Board { sums: FxHashMap::default(), top: Vec::new(), touched: Vec::new() }
     }
 }
 
@@ -46,21 +46,25 @@ impl<I: Data + Ord + Hash> Board<I> {
             self.sums.remove(&item);
         }
         let first = self.touched.is_empty();
-        self.touched.insert(item);
+        self.touched.push(item);
         first
     }
 
     /// The top as it is now.
     fn settle(&mut self, n: usize) -> Vec<(i64, I)> {
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        let is_touched = |item: &I| touched.binary_search(item).is_ok();
         let sum = |item: &I| self.sums.get(item).copied().filter(|sum| *sum > 0);
-        let fell = |(before, item): &(i64, I)| self.touched.contains(item) && sum(item).is_none_or(|now| now < *before);
+        let fell = |(before, item): &(i64, I)| is_touched(item) && sum(item).is_none_or(|now| now < *before);
         let place = |(item, sum): (&I, &i64)| (*sum > 0).then(|| (*sum, item.clone()));
         // Whoever is neither in the top nor touched comes into it only where one of it falls.
         let mut top: Vec<(i64, I)> = if self.top.len() >= n && self.top.iter().any(fell) {
             self.sums.iter().filter_map(place).collect()
         } else {
-            let stay = self.top.iter().map(|(_, item)| item).filter(|item| !self.touched.contains(*item));
-            stay.chain(&self.touched).filter_map(|item| Some((sum(item)?, item.clone()))).collect()
+            let stay = self.top.iter().map(|(_, item)| item).filter(|item| !is_touched(item));
+            stay.chain(&touched).filter_map(|item| Some((sum(item)?, item.clone()))).collect()
         };
         if top.len() > n {
             top.select_nth_unstable_by(n, best_first);
@@ -68,7 +72,6 @@ impl<I: Data + Ord + Hash> Board<I> {
         }
         top.sort_unstable_by(best_first);
         top.shrink_to_fit();
-        self.touched = FxHashSet::default();
         top
     }
 }

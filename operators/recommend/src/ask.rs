@@ -1,6 +1,5 @@
 //! Questions to an index that follows a collection.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use tidemill::differential_dataflow::ExchangeData;
 use tidemill::differential_dataflow::consolidation::consolidate;
@@ -101,8 +100,8 @@ impl<'s, Q: Data> Asked<'s, Q> for Stream<'s, Q> {
                     while let Some(changes) = coming.first_entry().filter(|first| is_due(first.key())) {
                         let mut changes = changes.remove();
                         consolidate(&mut changes);
-                        changes.sort_by(|a, b| if (a.1 < 0) == (b.1 < 0) { Ordering::Equal } else { a.1.cmp(&b.1) });
-                        changes.into_iter().for_each(|(row, diff)| index.change(row, diff));
+                        let (gone, come): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(_, diff)| *diff < 0);
+                        gone.into_iter().chain(come).for_each(|(row, diff)| index.change(row, diff));
                     }
                 };
                 let mut output = output.activate();
