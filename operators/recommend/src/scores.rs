@@ -28,6 +28,8 @@ impl<I: Key> Scores<I> {
         if self.0.len() > n {
             self.0.select_nth_unstable_by(n - 1, best_first);
             self.0.truncate(n);
+            // Whoever keeps a list keeps it without the room of all that was scored.
+            self.0.shrink_to_fit();
         }
         self.0.sort_unstable_by(best_first);
         self.0
