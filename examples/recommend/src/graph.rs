@@ -31,7 +31,7 @@ pub const LAST: usize = 50;
 pub struct Ranks {
     /// Among all.
     pub all: Option<u32>,
-    /// Among all but the history's last.
+    /// Among all but the history's last, which is not found then if it comes again.
     pub without_current: Option<u32>,
     /// Among all but the history's.
     pub without_seen: Option<u32>,
@@ -46,7 +46,7 @@ impl Ranks {
         let rank = |scores: &Scores<u32>| scores.rank(target).map(|rank| rank as u32);
         let all = rank(&scores);
         scores.retain(|item| item == target || Some(item) != history.last());
-        let without_current = rank(&scores);
+        let without_current = rank(&scores).filter(|_| history.last() != Some(target));
         scores.retain(|item| item == target || !history.contains(item));
         let without_seen = rank(&scores);
         scores.retain(|item| item == target || among.contains(item));
