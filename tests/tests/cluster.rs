@@ -111,6 +111,8 @@ fn processes_started_by_hand_give_what_one_gives() {
         for (status, said) in members.end() {
             assert!(status.success() && said.is_empty(), "{status}: {said}");
         }
+        let ready = |process| members.folder.path().join(format!("ready.{process}")).exists();
+        assert!((0..count).all(ready), "{count} processes of {workers} workers");
         assert!(results(&members.folder.path().join("out")) == expected, "{count} processes of {workers} workers");
     }
 }
@@ -269,14 +271,26 @@ fn launch_gives_up_after_so_many_failures_and_at_once_where_it_would_fail_again(
     assert_eq!(code, Some(71), "{said}");
 }
 
+/// It would not end by itself.
+#[test]
+fn launch_kills_what_has_not_ended_in_time() {
+    let stubborn = ["/bin/sh", "-c", "trap '' TERM; echo begun >&2; exec sleep 600", "stubborn"].map(str::to_owned);
+    let mut launch = Launch::start(&["--processes", "1", "--grace", "1"], &stubborn);
+    launch.hear("begun");
+    signal(&launch.child, Signal::TERM);
+    let (code, said) = launch.end();
+    assert_eq!(code, Some(137), "{said}");
+    assert!(!said.contains("ready") && said.contains("process 0 failed: signal: 9 (SIGKILL)"), "{said}");
+}
+
 #[test]
 fn launch_passes_signals_on_and_leaves_nobody_behind() {
     let folder = tempfile::tempdir().unwrap();
-    for how in [Signal::TERM, Signal::INT, Signal::KILL] {
-        let mut launch = Launch::start(&["--processes", "2"], &shop(&out(&folder), &[]));
-        launch.hear("[launch] ready");
+    for (how, count) in [(Signal::TERM, 1), (Signal::TERM, 2), (Signal::INT, 2), (Signal::KILL, 2)] {
+        let mut launch = Launch::start(&["--processes", &count.to_string()], &shop(&out(&folder), &[]));
+        launch.hear(&format!("[launch] ready: {count} processes run the job"));
         let processes = launch.processes();
-        assert_eq!(processes.len(), 2);
+        assert_eq!(processes.len(), count);
         signal(&launch.child, how);
         let (code, said) = launch.end();
         assert_eq!(code, (how != Signal::KILL).then_some(0), "{said}");

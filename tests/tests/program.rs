@@ -67,6 +67,17 @@ fn live_input_is_answered_as_it_comes_and_its_end_is_the_programs_end() {
     }
 }
 
+/// Whoever insists on a checkpoint does so for each start, whatever a launcher starts again.
+#[test]
+fn a_checkpoint_that_must_be_there_must_be_there_at_another_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_totals"));
+    command.arg("--checkpoint-dir").arg(folder.path()).args(["--restore", "latest"]).env("TIDEMILL_RESTARTED", "1");
+    let ended = command.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.code() == Some(74) && said.contains("there is no checkpoint to restore"), "{said}");
+}
+
 #[test]
 fn signals_end_it_cleanly() {
     for signal in ["-INT", "-TERM"] {

@@ -259,6 +259,7 @@ fn group(bytes: &[u8]) -> Option<(Vec<LogEntry>, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Manifest;
     use proptest::prelude::*;
 
     fn entry(epoch: u64, worker: u32, workers: u32) -> LogEntry {
@@ -320,6 +321,21 @@ mod tests {
         assert_eq!(prune("a", 4), 1);
         assert_eq!(prune("b", 9), 1);
         assert!(files(&folder).is_empty());
+    }
+
+    #[test]
+    fn a_job_that_went_back_keeps_what_it_forms_again() {
+        let (folder, store) = store();
+        let mut log = store.write_log("a", 1, 0, 0).unwrap();
+        for epochs in [[1, 2], [3, 4], [5, 6]] {
+            log.append(&epochs.map(|epoch| entry(epoch, 0, 1))).unwrap();
+            log.checkpoint(epochs[1]);
+        }
+        for (id, epoch) in [(1, 2), (2, 4), (3, 2)] {
+            store.commit(&Manifest { id, epoch, lineage: "a".to_owned(), ..Manifest::default() }).unwrap();
+        }
+        assert_eq!(store.prune(2).unwrap().logs.len(), 1);
+        assert_eq!(store.read_log("a", 2).unwrap().through, 6, "{:?}", files(&folder));
     }
 
     proptest! {

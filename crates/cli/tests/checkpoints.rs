@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use tidemill_checkpoint::{Manifest, OperatorInfo, PartKind, PartWriter, SinkPosition, SourcePosition, Store};
+use tidemill_checkpoint::{
+    LogEntry, Manifest, OperatorInfo, PartKind, PartWriter, SinkPosition, SourcePosition, Store,
+};
 
 /// Runs `tidemill checkpoints ARGS`; gives exit code, output and errors.
 fn run(args: &[&str]) -> (i32, String, String) {
@@ -118,6 +120,24 @@ fn damage_is_named_and_has_a_code() {
     fs::write(folder.path().join("manifest-00000000000000000003.json"), "{").unwrap();
     let (code, text, _) = run(&["list", dir]);
     assert!(code == 65 && text.contains("manifest-00000000000000000003.json` is damaged"), "{text}");
+}
+
+#[test]
+fn damage_of_the_epoch_log_is_named_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, dir) = (fill(folder.path(), 1), folder.path().to_str().unwrap());
+    let mut log = store.write_log("first", 1, 10, 0).unwrap();
+    for epoch in [11, 12] {
+        log.append(&[LogEntry { epoch, worker: 0, workers: 1, account: true, body: vec![7; 9] }]).unwrap();
+    }
+    assert_eq!(run(&["verify", dir]).0, 0);
+    let files = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
+    let file = files.into_iter().find(|path| path.to_str().unwrap().contains("/log-")).unwrap();
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[14] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let (code, text, _) = run(&["verify", dir]);
+    assert!(code == 65 && text.contains("log-first-0000000001") && text.contains("checkpoint 1 is damaged"), "{text}");
 }
 
 #[test]

@@ -88,6 +88,7 @@ where
     config.check()?;
     end_with_launcher();
     catch_panics();
+    not_ready(config.ready_file.as_deref())?;
     let cluster = config.running_cluster();
     let writes = cluster.is_none_or(|cluster| cluster.process == 0);
     // Before anything that takes time, so that no signal is lost on a job that is about to begin.
@@ -105,10 +106,7 @@ where
     let explainer = TimeExplainer { shared: Arc::clone(&shared), clock: config.clock.clone() };
     let watchdog = Watchdog::over(explainer).map_err(|error| Error::Start(error.to_string()))?;
     let began = Instant::now();
-    if cluster.is_none() {
-        not_ready(config.ready_file.as_deref())?;
-    }
-    let mesh = cluster.map(|cluster| Mesh::connect(cluster, config.workers, &shared)).transpose()?;
+    let mesh = cluster.map(|cluster| Mesh::connect(cluster, &config, &shared)).transpose()?;
     let (builders, comms) = match (&mesh, config.workers) {
         (Some(mesh), _) => mesh.allocators()?,
         (None, 1) => timely::CommunicationConfig::Thread.try_build().map_err(Error::Start)?,

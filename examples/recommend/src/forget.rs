@@ -2,15 +2,14 @@
 
 use crate::graph::{KEEP, LAST, REACH, Rows};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tidemill::time::days;
 use tidemill::{Config, Epoch, Live, Millis, Record, Sink, SinkError, Timing, Update, execute};
-use tidemill_recommend::{
-    AsOf, Asked, Index, ItemIndex, ItemRow, LastItems, Nearest, Session, SessionIndex, Touch, WithItems,
-};
+use tidemill_events::{AsOf, Asked, Index};
+use tidemill_recommend::{ItemIndex, ItemRow, LastItems, Nearest, Session, SessionIndex, Touch, WithItems};
 use tidemill_shop::{Action, Held, Ledgers, ShopEvent};
 
 /// What is known of a shop's users and items, as rows.
@@ -45,30 +44,35 @@ pub struct Forgotten {
     /// From the wish to what is true without the users, in the indices that answer.
     pub took: Duration,
     /// Rows that went, and rows that came in the place of others, by what they are.
-    pub rows: BTreeMap<&'static str, [usize; 2]>,
-    /// What is true in the end, if it was asked for.
-    pub left: BTreeMap<Row, isize>,
+    pub rows: Changes,
+    /// What is true in the end, if it was asked for; without times, for an event has that of the step it comes in.
+    pub left: BTreeSet<Row>,
 }
 
-/// What is derived in memory from the rows, to be asked.
+/// Rows that went, and that came, by what they are.
+pub type Changes = BTreeMap<&'static str, [usize; 2]>;
+
+/// What a row is.
+fn kind(row: &Row) -> &'static str {
+    match row {
+        Row::Item(ItemRow::Linked { .. }) => "what follows what",
+        Row::Item(ItemRow::Counted { .. }) => "how often items were touched",
+        Row::User(_) => "users' last items",
+    }
+}
+
+/// The indices that lists are made from.
 struct Indices {
     items: ItemIndex<u64>,
     users: SessionIndex<u64, u64>,
-    changes: BTreeMap<&'static str, [usize; 2]>,
 }
 
 impl Index for Indices {
     type Row = Row;
     type Question = ();
-    type Answer = BTreeMap<String, [usize; 2]>;
+    type Answer = usize;
 
     fn change(&mut self, row: Row, diff: isize) {
-        let kind = match &row {
-            Row::Item(ItemRow::Linked { .. }) => "what follows what",
-            Row::Item(ItemRow::Counted { .. }) => "how often items were touched",
-            Row::User(_) => "users' last items",
-        };
-        self.changes.entry(kind).or_default()[usize::from(diff > 0)] += 1;
         match row {
             Row::Item(row) => self.items.change(row, diff > 0),
             Row::User(row) if diff > 0 => self.users.insert(&row),
@@ -76,23 +80,20 @@ impl Index for Indices {
         }
     }
 
-    /// What has changed since it was asked last.
-    fn answer(&mut self, (): &()) -> Self::Answer {
-        std::mem::take(&mut self.changes).into_iter().map(|(kind, rows)| (kind.to_owned(), rows)).collect()
+    /// How many users are known.
+    fn answer(&mut self, (): &()) -> usize {
+        self.users.len()
     }
 }
 
-/// Tells whoever waits.
-struct Tell(Sender<BTreeMap<String, [usize; 2]>>);
+/// Tells whoever waits that an answer has come.
+struct Tell(Sender<()>);
 
 impl Sink for Tell {
-    type Item = Record<((), BTreeMap<String, [usize; 2]>)>;
+    type Item = Record<((), usize)>;
 
-    fn write(&mut self, _: Epoch, told: &mut Vec<Self::Item>) -> Result<(), SinkError> {
-        for record in told.drain(..) {
-            self.0.send(record.value.1).map_err(|_| SinkError::new("nobody waits"))?;
-        }
-        Ok(())
+    fn write(&mut self, _: Epoch, answers: &mut Vec<Self::Item>) -> Result<(), SinkError> {
+        answers.drain(..).try_for_each(|_| self.0.send(()).map_err(|_| SinkError::new("nobody waits")))
     }
 }
 
@@ -102,7 +103,8 @@ pub fn forget(events: &[(Millis, ShopEvent)], users: &[u64], kept: Kept, audit: 
     let (live, mut feeds) = Live::new(1, 64);
     let (tell, told) = channel();
     let (tell, rows) = (Mutex::new(Some(tell)), Rows::default());
-    let to_rows = rows.clone();
+    let counts: Arc<Mutex<Changes>> = Arc::default();
+    let (to_rows, to_counts) = (rows.clone(), Arc::clone(&counts));
     let job = std::thread::spawn(move || {
         let config = Config { epoch_ms: Some(1), ..Config::workers(1) };
         execute(config, move |job| {
@@ -121,39 +123,44 @@ pub fn forget(events: &[(Millis, ShopEvent)], users: &[u64], kept: Kept, audit: 
             if kept == Kept::Everything {
                 rows = rows.union(touches.maintain("users", LastItems::new(LAST))?.map(Row::User));
             }
+            let counted = Arc::clone(&to_counts);
+            rows = rows.inspect(move |(row, _, diff)| {
+                let mut counted = counted.lock().unwrap_or_else(PoisonError::into_inner);
+                counted.entry(kind(row)).or_default()[usize::from(*diff > 0)] += 1;
+            });
             if audit {
                 rows.clone().sink("rows", to_rows.clone())?;
             }
             let users = SessionIndex::new(Nearest::default());
-            let indices = Indices { items: ItemIndex::new(), users, changes: BTreeMap::new() };
+            let indices = Indices { items: ItemIndex::new(), users };
             questions.ask("indices", rows, AsOf::Now, indices)?.sink("told", Tell(tell))
         })
     });
     let feed = feeds.pop().ok_or_else(|| anyhow::anyhow!("no feed"))?;
-    let asked = |events: Vec<ShopEvent>, time: Millis| -> anyhow::Result<BTreeMap<String, [usize; 2]>> {
+    let tell = |events: Vec<ShopEvent>, time: Millis| -> anyhow::Result<()> {
         feed.send(Step { time, events, tell: true })?;
-        wait(&told)
+        Ok(told.recv_timeout(PATIENCE)?)
     };
     for some in events.chunks(1_000) {
         let time = some.last().map_or(0, |event| event.0);
         feed.send(Step { time, events: some.iter().map(|event| event.1).collect(), tell: false })?;
     }
     let last = events.last().map_or(0, |event| event.0);
-    asked(Vec::new(), last)?;
+    tell(Vec::new(), last)?;
+    let take = || std::mem::take(&mut *counts.lock().unwrap_or_else(PoisonError::into_inner));
+    take();
     let wishes = users.iter().map(|user| ShopEvent { user: *user, action: Action::Forget }).collect();
     let began = Instant::now();
-    let changed = asked(wishes, last + 1)?;
-    let took = began.elapsed();
+    tell(wishes, last + 1)?;
+    let (took, changes) = (began.elapsed(), take());
     drop(feed);
     job.join().map_err(|_| anyhow::anyhow!("the job fell over"))??;
-    let kinds = ["how often items were touched", "users' last items", "what follows what"];
-    let rows_of = |kind: &'static str| changed.get(kind).map(|rows| (kind, *rows));
-    Ok(Forgotten { took, rows: kinds.into_iter().filter_map(rows_of).collect(), left: rows.take() })
+    let timeless = |row| match row {
+        Row::User(user) => Row::User(Session { time: 0, ..user }),
+        row => row,
+    };
+    Ok(Forgotten { took, rows: changes, left: rows.take().into_keys().map(timeless).collect() })
 }
 
 /// How long a year of events may take at most.
 const PATIENCE: Duration = Duration::from_secs(600);
-
-fn wait<T>(told: &Receiver<T>) -> anyhow::Result<T> {
-    Ok(told.recv_timeout(PATIENCE)?)
-}

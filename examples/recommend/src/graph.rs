@@ -11,10 +11,10 @@ use tidemill::{
     Collection, Config, Context, Epoch, Events, Memory, Process, Reject, Report, Result, Sink, SinkError, Stream,
     Timing, Update, execute,
 };
+use tidemill_events::{AsOf, Asked, Index};
 use tidemill_inference::{Answer, Infer, Model, ModelError, NotAScore, Pool, PoolConfig, Score};
 use tidemill_recommend::{
-    AsOf, Asked, Candidates, Index, ItemIndex, ItemRow, LastItems, Nearest, Ranker, Scores, Session, SessionIndex,
-    WithItems,
+    Candidates, ItemIndex, ItemRow, LastItems, Nearest, Ranker, Scores, Session, SessionIndex, WithItems,
 };
 
 /// How far apart two items of an owner are linked.

@@ -1,7 +1,7 @@
 //! A Transformer trained on histories: training, and what the graph asks of it.
 
 use crate::protocol::Protocol;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Instant;
@@ -72,7 +72,12 @@ impl Transformer {
         let file = folder.join(format!("{data}.items"));
         let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         let items: Result<Vec<u32>, _> = text.split_whitespace().map(str::parse).collect();
-        Ok(Transformer::new(network, items.with_context(|| format!("{}: not numbers", file.display()))?))
+        let (items, known) =
+            (items.with_context(|| format!("{}: not numbers", file.display()))?, network.description().items);
+        if items.len() != known {
+            bail!("{} names {} items, and the network knows {known}: train it again", file.display(), items.len());
+        }
+        Ok(Transformer::new(network, items))
     }
 
     /// The network's numbers of a history's items; it has none for items that came after its training.

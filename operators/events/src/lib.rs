@@ -1,5 +1,6 @@
 //! Operators that let events through, hold them back or mark them: [`EachEvent::deduplicate`], [`EachEvent::sessionise`],
-//! [`EachEvent::rate_limit`], [`EachEvent::sample`], and [`WithRules::with_rules`] for rules that change while the job runs.
+//! [`EachEvent::rate_limit`], [`EachEvent::sample`]; and those that have all rows of a collection at hand:
+//! [`WithRules::with_rules`] for rules that change while the job runs, [`Asked::ask`] for questions to an index.
 //!
 //! Those that depend on order take events in order of event time, so what they do depends neither on how events
 //! arrived nor on the number of workers; events behind the watermark are dropped and counted in the job's report.
@@ -22,7 +23,9 @@
 
 #![deny(missing_docs)]
 
+mod ask;
 mod deduplicate;
+mod follow;
 mod limit;
 mod rules;
 mod sample;
@@ -30,6 +33,7 @@ mod session;
 #[cfg(test)]
 mod testing;
 
+pub use ask::{AsOf, Asked, Index};
 pub use deduplicate::Deduplicate;
 pub use limit::RateLimit;
 pub use rules::WithRules;

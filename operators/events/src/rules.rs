@@ -1,15 +1,12 @@
 //! Rules that change while the job runs, at one epoch for all workers (broadcast state).
 
+use crate::AsOf;
+use crate::follow::{Follower, follow};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::marker::PhantomData;
 use tidemill::differential_dataflow::ExchangeData;
-use tidemill::timely::container::CapacityContainerBuilder;
-use tidemill::timely::dataflow::channels::pact::Pipeline;
-use tidemill::timely::dataflow::operators::Capability;
-use tidemill::timely::dataflow::operators::generic::OutputBuilder;
-use tidemill::timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use tidemill::timely::dataflow::operators::vec::Broadcast;
-use tidemill::{Collection, Data, Epoch, Record, Result, Stream};
+use tidemill::{Collection, Data, Record, Result, Stream};
 
 /// Streams whose events can be judged by rules.
 pub trait WithRules<'s, T: Data>: Sized {
@@ -41,38 +38,49 @@ pub trait WithRules<'s, T: Data>: Sized {
 }
 
 /// The rules as one worker knows them.
-struct Rules<R, I> {
+struct Rules<R, I, F, G, T, U> {
     /// How often each is said.
     rules: BTreeMap<R, isize>,
-    /// Changes of epochs from which events may come.
-    coming: BTreeMap<Epoch, Vec<(R, isize)>>,
-    index: I,
+    made: I,
     /// They have changed since the index was made.
     stale: bool,
+    index: F,
+    apply: G,
+    events: PhantomData<fn(T) -> U>,
 }
 
-impl<R: Ord, I> Rules<R, I> {
-    /// Makes the changes of the epochs that are `over`, from the oldest on.
-    fn advance(&mut self, over: impl Fn(&Epoch) -> bool) {
-        while let Some(changes) = self.coming.first_entry().filter(|first| over(first.key())) {
-            for (rule, diff) in changes.remove() {
-                match self.rules.entry(rule) {
-                    Entry::Vacant(rule) => _ = rule.insert(diff),
-                    Entry::Occupied(rule) if *rule.get() == -diff => _ = rule.remove(),
-                    Entry::Occupied(mut rule) => *rule.get_mut() += diff,
-                }
+impl<R, I, F, G, T, U, O> Follower for Rules<R, I, F, G, T, U>
+where
+    R: ExchangeData,
+    I: 'static,
+    F: Fn(&[&R]) -> I + 'static,
+    G: Fn(&I, T) -> O + 'static,
+    T: Data,
+    U: Data,
+    O: IntoIterator<Item = U>,
+{
+    type Row = R;
+    type In = T;
+    type Out = U;
+
+    fn change(&mut self, changes: Vec<(R, isize)>) {
+        for (rule, diff) in changes {
+            match self.rules.entry(rule) {
+                Entry::Vacant(rule) => _ = rule.insert(diff),
+                Entry::Occupied(rule) if *rule.get() == -diff => _ = rule.remove(),
+                Entry::Occupied(mut rule) => *rule.get_mut() += diff,
             }
-            self.stale = true;
         }
+        self.stale = true;
     }
 
-    /// What `index` makes of the rules as they are.
-    fn index(&mut self, index: impl Fn(&[&R]) -> I) -> &I {
+    fn take(&mut self, Record { time, seq, value }: Record<T>, made: &mut Vec<Record<U>>) {
         if std::mem::take(&mut self.stale) {
             let true_now = self.rules.iter().filter(|(_, count)| **count > 0).map(|(rule, _)| rule);
-            self.index = index(&true_now.collect::<Vec<_>>());
+            self.made = (self.index)(&true_now.collect::<Vec<_>>());
         }
-        &self.index
+        let of = (self.apply)(&self.made, value).into_iter().enumerate();
+        made.extend(of.map(|(nth, value)| Record { time, seq: seq.child(nth), value }));
     }
 }
 
@@ -90,48 +98,9 @@ impl<'s, T: Data> WithRules<'s, T> for Stream<'s, T> {
         U: Data,
         O: IntoIterator<Item = U>,
     {
-        let job = self.job().clone();
-        let mut builder = OperatorBuilder::new(name.to_owned(), job.scope());
-        let id = builder.operator_info().global_id;
-        let mut events = builder.new_input(self.inner(), Pipeline);
-        let mut changes = builder.new_input(rules.inner().inner.clone().broadcast(), Pipeline);
-        let (output, judged) = builder.new_output();
-        let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Record<U>>>>::from(output);
-        builder.build(move |capabilities| {
-            drop(capabilities);
-            let mut waiting: BTreeMap<Epoch, (Capability<Epoch>, Vec<Record<T>>)> = BTreeMap::new();
-            let mut rules = Rules { rules: BTreeMap::new(), coming: BTreeMap::new(), index: index(&[]), stale: false };
-            move |frontiers| {
-                changes.for_each_stamp(|_, batches| {
-                    for (rule, epoch, diff) in batches.flat_map(|batch| batch.drain(..)) {
-                        rules.coming.entry(epoch).or_default().push((rule, diff));
-                    }
-                });
-                events.for_each_stamp(|cap, batches| {
-                    let Some(cap) = cap.retain_least(0) else { return };
-                    let slot = waiting.entry(*cap.time()).or_insert_with(|| (cap, Vec::new()));
-                    batches.for_each(|batch| slot.1.append(batch));
-                });
-                let mut output = output.activate();
-                let over = |epoch: &Epoch| !frontiers.iter().any(|frontier| frontier.less_equal(epoch));
-                // Epoch by epoch, so that no event is judged by rules of a later one.
-                while let Some(first) = waiting.first_entry().filter(|first| over(first.key())) {
-                    let (epoch, (cap, records)) = first.remove_entry();
-                    rules.advance(|change| *change <= epoch);
-                    let index = rules.index(&index);
-                    output.session(&cap).give_iterator(records.into_iter().flat_map(|record| {
-                        let Record { time, seq, value } = record;
-                        let made = apply(index, value).into_iter().enumerate();
-                        made.map(move |(nth, value)| Record { time, seq: seq.child(nth), value }).collect::<Vec<_>>()
-                    }));
-                }
-                // Changes do not pile up while no events come: those of epochs that are over are made.
-                rules.advance(over);
-            }
-        });
-        // Only now: an operator that is begun and not built leaves a scope that cannot be.
-        job.name_operator(name, id)?;
-        Ok(Stream::from_inner(judged, &self).named(name, "rules").also_of_rows(&rules))
+        let made = index(&[]);
+        let none = Rules { rules: BTreeMap::new(), made, stale: false, index, apply, events: PhantomData };
+        follow(self, (name, "rules"), rules, AsOf::Now, none)
     }
 }
 

@@ -51,6 +51,7 @@ impl Model for Starting {
     type Out = f32;
     fn predict(&mut self, rows: &[f32]) -> Result<Vec<f32>, ModelError> {
         self.0.fetch_add(1, Ordering::Relaxed);
+        // The time that a slow model takes.
         std::thread::sleep(Duration::from_millis(5));
         Ok(rows.to_vec())
     }

@@ -76,10 +76,16 @@ pub enum ItemRow<I> {
 }
 
 /// Items by what they are linked with. What it answers is a function of the rows that are in it, to the last bit.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ItemIndex<I> {
     links: FxHashMap<I, FxHashMap<I, i64>>,
     counts: FxHashMap<I, i64>,
+}
+
+impl<I: Key> Default for ItemIndex<I> {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl<I: Key> ItemIndex<I> {
@@ -107,14 +113,9 @@ impl<I: Key> ItemIndex<I> {
         }
     }
 
-    /// How often an item was touched, or how many baskets have it.
-    pub fn count(&self, item: &I) -> i64 {
-        self.counts.get(item).copied().unwrap_or(0)
-    }
-
-    /// The weight of an item after, or beside, another.
-    pub fn weight(&self, from: &I, to: &I) -> i64 {
-        self.links.get(from).and_then(|linked| linked.get(to)).copied().unwrap_or(0)
+    /// As a divisor: an item that nothing is known of counts once.
+    fn count(&self, item: &I) -> f64 {
+        self.counts.get(item).copied().unwrap_or(0).max(1) as f64
     }
 
     /// What follows a history, its last item last: the weights after each of its items, each divided by the square root of
@@ -123,7 +124,7 @@ impl<I: Key> ItemIndex<I> {
         let mut scores: FxHashMap<&I, f64> = FxHashMap::default();
         // One history's items in their order: sums of floats depend on it.
         for (back, item) in (1u32..).zip(history.iter().rev()) {
-            let share = 1.0 / (f64::from(back) * (self.count(item).max(1) as f64).sqrt());
+            let share = 1.0 / (f64::from(back) * self.count(item).sqrt());
             for (to, weight) in self.links.get(item).into_iter().flatten() {
                 *scores.entry(to).or_default() += *weight as f64 * share;
             }
@@ -137,10 +138,10 @@ impl<I: Key> ItemIndex<I> {
     pub fn together(&self, basket: &[I]) -> Scores<I> {
         let mut scores: FxHashMap<&I, f64> = FxHashMap::default();
         for item in basket {
-            let have = self.count(item).max(1) as f64;
+            let have = self.count(item);
             for (to, both) in self.links.get(item).into_iter().flatten().filter(|(to, _)| *to != item) {
                 let both = *both as f64;
-                *scores.entry(to).or_default() += both * both / (have * self.count(to).max(1) as f64);
+                *scores.entry(to).or_default() += both * both / (have * self.count(to));
             }
         }
         Scores::new(scores.into_iter().map(|(item, score)| (item.clone(), score)).collect())

@@ -8,8 +8,9 @@
 //!   basket.
 //! - [`LastItems`]: sessions and histories, as a collection, for a [`SessionIndex`] that says what came next in the sessions
 //!   most like this one.
-//! - [`Asked::ask`]: has questions on a stream answered from an [`Index`] that follows a collection.
 //! - [`Ranker`]: blends several lists, and learns how from what is chosen.
+//!
+//! Indices follow their collections, and are asked by events, in the graph: `tidemill-events`' `ask`.
 //!
 //! What is looked at after a tent?
 //!
@@ -38,7 +39,6 @@
 
 #![deny(missing_docs)]
 
-mod ask;
 mod items;
 mod links;
 mod nearest;
@@ -47,7 +47,6 @@ mod scores;
 mod session;
 mod touch;
 
-pub use ask::{AsOf, Asked, Index};
 pub use items::{ItemIndex, ItemRow, WithItems};
 pub use links::{Link, Linked, WEIGHT};
 pub use nearest::{Nearest, Session, SessionIndex};

@@ -64,7 +64,7 @@ struct Entry<S, I> {
     sessions: BTreeSet<(Reverse<Millis>, S, u32)>,
 }
 
-/// Room for an answer: nothing is allocated for one.
+/// Room that every answer needs, as large as the index. It is as it was after each.
 #[derive(Default)]
 struct Scratch {
     /// Of each slot, how near its session is; 0 if it is no candidate.

@@ -45,7 +45,7 @@ impl<I: Key> Candidates<I> {
                     items.len() - 1
                 });
                 let of_list = &mut said[place * width + number * SAID..][..SAID];
-                let share = score / best;
+                let share = (score / best).max(f64::MIN_POSITIVE);
                 of_list.copy_from_slice(&[share, share.ln(), 1.0 / f64::from(rank), 1.0]);
             }
         }

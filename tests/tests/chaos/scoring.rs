@@ -153,7 +153,7 @@ fn kill_and_wait(shop: &Shop, dice: &mut Dice, jobs: u64) -> (u64, Duration) {
 fn each_alert_comes_once_whatever_is_killed() {
     let shop = Shop::open();
     let (mut dice, mut killed, mut within, mut round, mut rows) = (Dice::thrown(), 0, 0, 0, 0);
-    let (random, aimed) = (kills(4), kills(10).div_ceil(10));
+    let (random, aimed) = (kills(10), kills(10).div_ceil(10));
     while killed < random || within < aimed {
         round += 1;
         let name = format!("round_{round}");

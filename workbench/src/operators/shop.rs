@@ -19,7 +19,7 @@ pub(super) const OPERATORS: &[Operator] = &[
     Operator::new("recommend", "ledger, links", State::Goes, |name, events| {
         end(touches(held(name, events)?).links(&format!("{name} of a user"), 10)?)
     }),
-    Operator::new("recommend", "ledger, top 100 followers", State::Stays, |name, events| {
+    Operator::new("recommend", "ledger, top 100 followers", State::Goes, |name, events| {
         end_rows(touches(held(name, events)?).followers(&format!("{name} of a user"), 10, 100)?)
     }),
 ];

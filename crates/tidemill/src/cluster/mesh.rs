@@ -7,13 +7,15 @@ use crate::cluster::Cluster;
 use crate::cluster::connect::connect;
 use crate::cluster::hello::Identity;
 use crate::cluster::link::Link;
-use crate::cluster::ready::{not_ready, ready};
+use crate::cluster::ready::ready;
 use crate::cluster::word::Word;
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::report::Report;
 use crate::runtime::{BEGINS, Shared};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -145,16 +147,16 @@ impl Bus {
 /// This process's connections to the others.
 pub(crate) struct Mesh {
     cluster: Cluster,
+    ready: Option<PathBuf>,
     workers: usize,
     bus: Arc<Bus>,
     links: Vec<Option<Link>>,
 }
 
 impl Mesh {
-    /// Meets all other processes.
-    pub fn connect(cluster: &Cluster, workers: usize, shared: &Arc<Shared>) -> Result<Self> {
-        let (process, processes) = (cluster.process, cluster.processes());
-        not_ready(cluster.ready.as_deref())?;
+    /// Meets all other processes of the cluster that `config` names. When all agree on the graph, the ready file is written.
+    pub fn connect(cluster: &Cluster, config: &Config, shared: &Arc<Shared>) -> Result<Self> {
+        let (process, processes, workers) = (cluster.process, cluster.processes(), config.workers);
         let build = cluster.fingerprint()?;
         let me = Identity { process, processes, workers, build, generation: cluster.generation };
         if cluster.insecure {
@@ -170,7 +172,7 @@ impl Mesh {
             links.push(link.map_err(|error| Error::Lost { process: peer, reason: error.to_string() })?);
         }
         tracing::info!("process {process} of {processes} has met all others");
-        Ok(Mesh { cluster: cluster.clone(), workers, bus, links })
+        Ok(Mesh { cluster: cluster.clone(), ready: config.ready_file.clone(), workers, bus, links })
     }
 
     pub fn bus(&self) -> &Arc<Bus> {
@@ -273,7 +275,7 @@ impl Mesh {
         if !self.bus.agreed.load(Ordering::SeqCst)
             && let Some(same) = self.bus.compare()
         {
-            match same.and_then(|()| ready(self.cluster.ready.as_deref())) {
+            match same.and_then(|()| ready(self.ready.as_deref())) {
                 Ok(()) => self.bus.agreed.store(true, Ordering::SeqCst),
                 Err(error) => self.bus.fail(error),
             }

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use ring::digest::{SHA256, digest};
 use std::fmt::{Debug, Formatter};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// One process's place in a cluster.
@@ -45,8 +45,6 @@ pub struct Cluster {
     /// Another process of which nothing is heard for so long is lost. Each says something every second, so it is at least 2
     /// seconds; the longer it is, the longer a machine may hang or a link be cut before the job starts again.
     pub heartbeat: Duration,
-    /// Written when all processes have met and agreed on the graph.
-    pub ready: Option<PathBuf>,
     /// What must be the same for all: the fingerprint of the program, by default of its file.
     pub build: Option<String>,
 }
@@ -81,7 +79,6 @@ impl Cluster {
             generation: 0,
             patience: PATIENCE,
             heartbeat: HEARTBEAT,
-            ready: None,
             build: None,
         }
     }
@@ -121,7 +118,6 @@ impl Cluster {
             generation: flags.generation,
             patience: Duration::from_secs(flags.connect_timeout),
             heartbeat: Duration::from_secs(flags.heartbeat),
-            ready: flags.ready_file.clone(),
             ..Cluster::new(process, hosts)
         }))
     }

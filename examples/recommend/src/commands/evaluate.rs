@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use recommend::batch::{Recomputed, recompute};
-use recommend::data::{amazon, diginetica, online_retail, serenade};
+use recommend::data::{Histories, online_retail};
 use recommend::days::{self, compare};
 use recommend::graph::{Ranks, Replayed, replay};
 use recommend::metrics::metrics;
@@ -14,18 +14,8 @@ use std::path::{Path, PathBuf};
 /// The flags of `recommend evaluate`. What is given is judged.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Serenade's clicks: a folder with train.txt, valid.txt and test.txt, or the same packed (.gz).
-    #[arg(long, value_name = "DIR")]
-    serenade: Option<PathBuf>,
-    /// Diginetica's sessions: a folder with diginetica.train.sessions.txt and diginetica.test.sessions.txt, or packed.
-    #[arg(long, value_name = "DIR")]
-    diginetica: Option<PathBuf>,
-    /// Amazon Beauty: a user a line, then the items.
-    #[arg(long, value_name = "FILE")]
-    beauty: Option<PathBuf>,
-    /// Amazon Video: a user and an item a line.
-    #[arg(long, value_name = "FILE")]
-    video: Option<PathBuf>,
+    #[command(flatten)]
+    histories: Histories,
     /// Online Retail: its invoice lines as CSV.
     #[arg(long, value_name = "FILE")]
     online_retail: Option<PathBuf>,
@@ -73,24 +63,17 @@ struct Compared {
 
 /// Judges what is given.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let models = arguments.models.as_deref();
+    if let Some(folder) = models.filter(|folder| !folder.is_dir()) {
+        bail!("--models {}: no such folder; `recommend train` makes one", folder.display());
+    }
     let mut report = Report::default();
-    let mut judge =
-        |protocol: anyhow::Result<Protocol>| report.judge(&protocol?, arguments.workers, arguments.models.as_deref());
-    if let Some(folder) = &arguments.serenade {
-        judge(serenade::sessions(folder))?;
-        judge(serenade::prequential(folder))?;
-    }
-    if let Some(folder) = &arguments.diginetica {
-        judge(diginetica::sessions(folder))?;
-    }
-    if let Some(file) = &arguments.beauty {
-        judge(amazon::beauty(file))?;
-    }
-    if let Some(file) = &arguments.video {
-        judge(amazon::video(file))?;
+    let histories = &arguments.histories;
+    for protocol in histories.fixed_splits().chain(histories.prequential()) {
+        report.judge(&protocol?, arguments.workers, models)?;
     }
     if let Some(file) = &arguments.online_retail {
-        judge(online_retail::baskets(file))?;
+        report.judge(&online_retail::baskets(file)?, arguments.workers, models)?;
         let days = compare(&online_retail::days_of_events(file)?, arguments.workers)?;
         println!(
             "online_retail  beside a recompute at the end of each of {} days, with {} cancellations: {} rows, {} differ",

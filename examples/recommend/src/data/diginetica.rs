@@ -17,7 +17,7 @@ pub fn sessions(folder: &Path) -> anyhow::Result<Protocol> {
     for (owner, items) in (0u32..).zip(&train) {
         let begin = Millis::from(owner) * 1_000;
         if owner as usize == teaching {
-            // In epochs of their own, so that they are answered before what they ask for is learnt.
+            // Filled up to whole epochs, so that few are answered from what they ask for.
             let whole = |steps: &mut Vec<Step>| {
                 steps.resize_with(steps.len().next_multiple_of(STEPS_AT_ONCE), || Step {
                     time: begin,

@@ -1,7 +1,7 @@
 //! A year of invoices of a real shop (UCI Online Retail).
 
 use crate::protocol::{Event, Events, Owners, Protocol, Question, Step};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -78,7 +78,8 @@ pub struct Day {
 }
 
 /// Reads all lines as a shop's events, day by day. A cancellation does not say which order it is of. Whoever bought without a
-/// number of a customer is a customer of that one invoice, and items are numbered in the order they come in.
+/// number of a customer is a customer of that one invoice, and items are numbered in the order they come in. Lines that neither
+/// sell nor cancel, as stock that was written off, are left out.
 pub fn days_of_events(file: &Path) -> anyhow::Result<Vec<Day>> {
     let (mut items, mut orders) = (FxHashMap::<String, u64>::default(), FxHashMap::<String, u64>::default());
     let mut all: Vec<Day> = Vec::new();
@@ -100,11 +101,10 @@ pub fn days_of_events(file: &Path) -> anyhow::Result<Vec<Day>> {
         };
         let (time, day) = (time * 1_000, days(1));
         let end = time.div_euclid(day) * day + day - 1;
-        if all.last().is_none_or(|last| last.time < end) {
-            all.push(Day { time: end, lines: Vec::new() });
-        }
-        if let Some(of) = all.iter_mut().rev().find(|of| of.time == end) {
-            of.lines.push((time, ShopEvent { user, action }));
+        match all.last_mut() {
+            Some(day) if day.time == end => day.lines.push((time, ShopEvent { user, action })),
+            Some(day) if day.time > end => bail!("{}: its lines are not in order of time", file.display()),
+            _ => all.push(Day { time: end, lines: vec![(time, ShopEvent { user, action })] }),
         }
     }
     Ok(all)

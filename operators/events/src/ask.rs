@@ -1,15 +1,9 @@
 //! Questions to an index that follows a collection.
 
-use std::collections::BTreeMap;
+use crate::follow::{Follower, follow};
 use tidemill::differential_dataflow::ExchangeData;
 use tidemill::differential_dataflow::consolidation::consolidate;
-use tidemill::timely::container::CapacityContainerBuilder;
-use tidemill::timely::dataflow::channels::pact::Pipeline;
-use tidemill::timely::dataflow::operators::Capability;
-use tidemill::timely::dataflow::operators::generic::OutputBuilder;
-use tidemill::timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use tidemill::timely::dataflow::operators::vec::Broadcast;
-use tidemill::{Collection, Data, Epoch, Record, Result, Stream};
+use tidemill::{Collection, Data, Record, Result, Stream};
 
 /// Answers questions from the rows of a collection.
 ///
@@ -68,60 +62,32 @@ impl<'s, Q: Data> Asked<'s, Q> for Stream<'s, Q> {
         name: &str,
         rows: Collection<'s, X::Row>,
         as_of: AsOf,
-        mut index: X,
+        index: X,
     ) -> Result<Stream<'s, (Q, X::Answer)>>
     where
         X: Index<Question = Q>,
     {
-        let job = self.job().clone();
-        let mut builder = OperatorBuilder::new(name.to_owned(), job.scope());
-        let id = builder.operator_info().global_id;
-        let mut questions = builder.new_input(self.inner(), Pipeline);
-        let mut changes = builder.new_input(rows.inner().inner.clone().broadcast(), Pipeline);
-        let (output, answered) = builder.new_output();
-        let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Record<(Q, X::Answer)>>>>::from(output);
-        builder.build(move |capabilities| {
-            drop(capabilities);
-            let mut waiting: BTreeMap<Epoch, (Capability<Epoch>, Vec<Record<Q>>)> = BTreeMap::new();
-            let mut coming: BTreeMap<Epoch, Vec<(X::Row, isize)>> = BTreeMap::new();
-            move |frontiers| {
-                changes.for_each_stamp(|_, batches| {
-                    for (row, epoch, diff) in batches.flat_map(|batch| batch.drain(..)) {
-                        coming.entry(epoch).or_default().push((row, diff));
-                    }
-                });
-                questions.for_each_stamp(|cap, batches| {
-                    let Some(cap) = cap.retain_least(0) else { return };
-                    let slot = waiting.entry(*cap.time()).or_insert_with(|| (cap, Vec::new()));
-                    batches.for_each(|batch| slot.1.append(batch));
-                });
-                let over = |epoch: &Epoch| !frontiers.iter().any(|frontier| frontier.less_equal(epoch));
-                let mut change_through = |index: &mut X, is_due: &dyn Fn(&Epoch) -> bool| {
-                    while let Some(changes) = coming.first_entry().filter(|first| is_due(first.key())) {
-                        let mut changes = changes.remove();
-                        consolidate(&mut changes);
-                        let (gone, come): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(_, diff)| *diff < 0);
-                        gone.into_iter().chain(come).for_each(|(row, diff)| index.change(row, diff));
-                    }
-                };
-                let mut output = output.activate();
-                // Epoch by epoch, so that no question is answered from rows of a later one.
-                while let Some(first) = waiting.first_entry().filter(|first| over(first.key())) {
-                    let (epoch, (cap, records)) = first.remove_entry();
-                    let last = if as_of == AsOf::Now { epoch } else { epoch.saturating_sub(1) };
-                    change_through(&mut index, &|change| *change <= last);
-                    output.session(&cap).give_iterator(records.into_iter().map(|Record { time, seq, value }| {
-                        let answer = index.answer(&value);
-                        Record { time, seq, value: (value, answer) }
-                    }));
-                }
-                // Changes do not pile up while nothing is asked: those of epochs from which no question can come are made.
-                change_through(&mut index, &over);
-            }
-        });
-        // Only now: an operator that is begun and not built leaves a scope that cannot be.
-        job.name_operator(name, id)?;
-        Ok(Stream::from_inner(answered, &self).named(name, "index").also_of_rows(&rows))
+        follow(self, (name, "index"), rows, as_of, Answering(index))
+    }
+}
+
+/// Answers from an index.
+struct Answering<X>(X);
+
+impl<X: Index> Follower for Answering<X> {
+    type Row = X::Row;
+    type In = X::Question;
+    type Out = (X::Question, X::Answer);
+
+    fn change(&mut self, mut changes: Vec<(X::Row, isize)>) {
+        consolidate(&mut changes);
+        let (gone, come): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(_, diff)| *diff < 0);
+        gone.into_iter().chain(come).for_each(|(row, diff)| self.0.change(row, diff));
+    }
+
+    fn take(&mut self, Record { time, seq, value }: Record<X::Question>, made: &mut Vec<Record<Self::Out>>) {
+        let answer = self.0.answer(&value);
+        made.push(Record { time, seq, value: (value, answer) });
     }
 }
 
