@@ -96,7 +96,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
-    use tidemill::{Config, Events, Maintain, Memory, Timing, execute};
+    use tidemill::harness::Ledger;
+    use tidemill::{Checkpointing, Config, Events, Maintain, Timing, execute};
 
     /// The latest number of each key: (key, number).
     struct Latest;
@@ -138,12 +139,41 @@ mod tests {
         }
     }
 
+    /// What questions about the events' own keys are answered, by a job that falls over after so many events, and is begun
+    /// again, each time with another number of workers.
+    fn answers(
+        events: &[(u8, i64)],
+        epoch_records: usize,
+        as_of: AsOf,
+        falls: &[usize],
+        workers: usize,
+    ) -> Vec<Answered> {
+        let (folder, ledger) = (tempfile::tempdir().unwrap(), Ledger::new());
+        let starts = falls.iter().copied().chain([usize::MAX]);
+        for (workers, fuse) in (workers..).zip(starts) {
+            let (to_ledger, input) = (ledger.clone(), Events::new(events.to_vec()).fails_after(fuse));
+            let every_epoch = Checkpointing { interval_ms: 0, ..Checkpointing::to(folder.path().to_str().unwrap()) };
+            let checkpoints = (!falls.is_empty()).then_some(every_epoch);
+            let done = execute(Config { epoch_records, checkpoints, ..Config::workers(workers) }, move |job| {
+                let events = job.source("events", input.clone(), Timing::by(|_: &(u8, i64)| 0))?;
+                let rows = events.clone().key_by(|event| event.0).maintain("latest", Latest)?;
+                events.ask("sums", rows, as_of, Sums::default())?.sink("out", to_ledger.clone())
+            });
+            if let Err(error) = done {
+                assert!(fuse < usize::MAX && error.to_string().contains("as it was told to"), "{error}");
+            }
+        }
+        ledger.items().into_iter().map(|record| record.value).collect()
+    }
+
+    type Answered = ((u8, i64), i64);
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
         fn questions_are_answered_from_the_rows_before_or_of_their_epoch(
             events in prop::collection::vec((0u8..5, 1i64..100), 1..60), epoch_records in 1usize..9,
-            now in any::<bool>(),
+            now in any::<bool>(), falls in prop::collection::vec(any::<prop::sample::Index>(), 1..4),
         ) {
             let as_of = if now { AsOf::Now } else { AsOf::Before };
             let mut expected = vec![];
@@ -156,15 +186,11 @@ mod tests {
                 rows = after;
             }
             for workers in [1, 2, 4] {
-                let out = Memory::new();
-                let (to_out, input) = (out.clone(), Events::new(events.clone()));
-                execute(Config { epoch_records, ..Config::workers(workers) }, move |job| {
-                    let events = job.source("events", input.clone(), Timing::by(|_: &(u8, i64)| 0))?;
-                    let rows = events.clone().key_by(|event| event.0).maintain("latest", Latest)?;
-                    events.ask("sums", rows, as_of, Sums::default())?.sink("out", to_out.clone())
-                }).unwrap();
-                prop_assert_eq!(&out.values(), &expected, "{} workers", workers);
+                let answers = answers(&events, epoch_records, as_of, &[], workers);
+                prop_assert_eq!(&answers, &expected, "{} workers", workers);
             }
+            let falls: Vec<usize> = falls.iter().map(|fall| fall.index(events.len())).collect();
+            prop_assert_eq!(&answers(&events, epoch_records, as_of, &falls, 1), &expected, "after {:?}", falls);
         }
     }
 }

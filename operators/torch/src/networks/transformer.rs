@@ -42,14 +42,15 @@ impl Layers for Transformer {
         for (layer, left) in self.layers.iter().zip((0..self.layers.len()).rev()) {
             // Of the last layer only the last step is asked for.
             let queries = if left == 0 { 1 } else { stream.size()[1] };
-            stream = layer.forward(&stream, queries, self.dropout, mode);
+            let asked = |stream: &Tensor| stream.narrow(1, stream.size()[1] - queries, queries);
+            stream = layer.forward(&stream, asked, Visible::All, [self.dropout, 0.0], mode);
         }
         self.last.forward(&self.norm.forward(&stream.select(1, -1))).squeeze_dim(-1)
     }
 }
 
 /// Self-attention and a feed-forward part, each normalised before and added to what came in.
-struct Layer {
+pub(super) struct Layer {
     attention_norm: Norm,
     attention: Attention,
     feed_forward_norm: Norm,
@@ -57,8 +58,19 @@ struct Layer {
     narrow: Linear,
 }
 
+/// Which steps a step looks at.
+#[derive(Clone, Copy)]
+pub(super) enum Visible<'a> {
+    /// All.
+    All,
+    /// Itself and those before it.
+    UpToItself,
+    /// Those where this is true, `[rows, heads or 1, asking steps, steps]`.
+    These(&'a Tensor),
+}
+
 impl Layer {
-    fn new(weights: &mut Weights<'_>, width: i64, heads: i64, feed_forward: i64) -> Result<Self, Error> {
+    pub(super) fn new(weights: &mut Weights<'_>, width: i64, heads: i64, feed_forward: i64) -> Result<Self, Error> {
         Ok(Self {
             attention_norm: Norm::new(&mut weights.part("attention_norm"), width)?,
             attention: Attention::new(&mut weights.part("attention"), width, heads)?,
@@ -68,18 +80,26 @@ impl Layer {
         })
     }
 
-    /// From `[rows, steps, width]` to the last `queries` steps of the same.
-    fn forward(&self, stream: &Tensor, queries: i64, dropout: f64, mode: &mut Mode<'_>) -> Tensor {
-        let attended = self.attention.forward(&self.attention_norm.forward(stream), queries);
-        let steps = stream.size()[1];
-        let stream = stream.narrow(1, steps - queries, queries) + mode.dropout(attended, dropout);
+    /// From `[rows, steps, width]` to the same of those steps that `asked` picks: of a last layer nothing else is needed. The
+    /// shares that training sets to 0 are of what is added, and of what is between the two feed-forward layers.
+    pub(super) fn forward(
+        &self,
+        stream: &Tensor,
+        asked: impl Fn(&Tensor) -> Tensor,
+        visible: Visible<'_>,
+        [added, between]: [f64; 2],
+        mode: &mut Mode<'_>,
+    ) -> Tensor {
+        let normed = self.attention_norm.forward(stream);
+        let attended = self.attention.forward(&asked(&normed), &normed, visible);
+        let stream = asked(stream) + mode.dropout(attended, added);
         let wide = self.widen.forward(&self.feed_forward_norm.forward(&stream)).gelu("none");
-        let fed = self.narrow.forward(&wide);
-        stream + mode.dropout(fed, dropout)
+        let fed = self.narrow.forward(&mode.dropout(wide, between));
+        stream + mode.dropout(fed, added)
     }
 }
 
-/// Scaled dot-product attention of several heads, every step looking at all steps.
+/// Scaled dot-product attention of several heads: softmax(QKᵀ / √d) V (Vaswani et al. 2017).
 struct Attention {
     query: Linear,
     key_value: Linear,
@@ -97,16 +117,20 @@ impl Attention {
         })
     }
 
-    /// From `[rows, steps, width]` to what the last `queries` steps see, `[rows, queries, width]`.
-    fn forward(&self, input: &Tensor, queries: i64) -> Tensor {
+    /// What the steps `asked`, `[rows, queries, width]`, see of all, `[rows, steps, width]`.
+    fn forward(&self, asked: &Tensor, input: &Tensor, visible: Visible<'_>) -> Tensor {
         let (rows, steps, width) = (input.size()[0], input.size()[1], input.size()[2]);
-        let head = width / self.heads;
-        let asked = input.narrow(1, steps - queries, queries);
-        let query = self.query.forward(&asked).view([rows, queries, self.heads, head]).transpose(1, 2);
+        let (queries, head) = (asked.size()[1], width / self.heads);
+        let query = self.query.forward(asked).view([rows, queries, self.heads, head]).transpose(1, 2);
         let key_value = self.key_value.forward(input).view([rows, steps, 2, self.heads, head]);
         let key = key_value.select(2, 0).transpose(1, 2);
         let value = key_value.select(2, 1).transpose(1, 2);
-        let seen = Tensor::scaled_dot_product_attention(&query, &key, &value, None::<Tensor>, 0.0, false, None, false);
+        let (mask, causal) = match visible {
+            Visible::All => (None, false),
+            Visible::UpToItself => (None, true),
+            Visible::These(mask) => (Some(mask), false),
+        };
+        let seen = Tensor::scaled_dot_product_attention(&query, &key, &value, mask, 0.0, causal, None, false);
         self.out.forward(&seen.transpose(1, 2).reshape([rows, queries, width]))
     }
 }
@@ -169,11 +193,19 @@ mod tests {
         let attention = Attention::new(&mut weights, 8, 2).unwrap();
 
         let input = Tensor::from_slice(&steps.concat()).view([1, 7, 8]);
-        let last = tch::no_grad(|| attention.forward(&input, 1)).view([-1]);
-        let all = tch::no_grad(|| attention.forward(&input, 7)).select(1, -1).view([-1]);
+        let see = |asked: &Tensor, visible: Visible<'_>| tch::no_grad(|| attention.forward(asked, &input, visible));
+        let last = see(&input.narrow(1, 6, 1), Visible::All).view([-1]);
+        let all = see(&input, Visible::All).select(1, -1).view([-1]);
         let expected = tch::no_grad(|| naive(&attention, &steps, 2));
         let expected = Tensor::from_slice(&expected).to_kind(Number::Float);
         assert!(last.allclose(&expected, 1e-5, 1e-6, false), "{last} {expected}");
         assert!(all.allclose(&expected, 1e-5, 1e-6, false), "{all} {expected}");
+
+        let four = Tensor::from_slice(&[true, true, true, true, false, false, false]).view([1, 1, 1, 7]);
+        let masked = see(&input.narrow(1, 3, 1), Visible::These(&four)).view([-1]);
+        let causal = see(&input, Visible::UpToItself).select(1, 3).view([-1]);
+        let expected = Tensor::from_slice(&tch::no_grad(|| naive(&attention, &steps[..4], 2))).to_kind(Number::Float);
+        assert!(masked.allclose(&expected, 1e-5, 1e-6, false), "{masked} {expected}");
+        assert!(causal.allclose(&expected, 1e-5, 1e-6, false), "{causal} {expected}");
     }
 }
