@@ -5,8 +5,11 @@ cd "$(dirname "$0")/.."
 
 venv=target/s3-venv
 [ -x "$venv/bin/moto_server" ] || { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet 'moto[server]==5.*'; }
+test_buckets() {
+    cargo test --release -p tidemill-checkpoint -p tidemill --features s3 --test s3 --test recover "$@"
+}
 # Built first, so that the server waits for nothing.
-cargo test --release -p tidemill-checkpoint --features s3 --test s3 --no-run
+test_buckets --no-run
 
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 "$venv/bin/moto_server" -H 127.0.0.1 -p "$port" >/dev/null 2>&1 &
@@ -28,4 +31,4 @@ for attempt in range(300):
             raise SystemExit(f"the server does not answer: {error}")
         time.sleep(0.1)
 PY
-cargo test --release -p tidemill-checkpoint --features s3 --test s3 -- --ignored
+test_buckets -- --ignored

@@ -352,6 +352,27 @@ fn a_job_that_went_back_goes_on_from_there() {
     assert_eq!(books.text(), unbroken.text());
 }
 
+/// A whole job with its checkpoints in the bucket that `TIDEMILL_S3` gives: it falls over, and goes on.
+#[cfg(feature = "s3")]
+#[test]
+#[ignore = "needs a server: scripts/test-s3.sh"]
+fn a_job_that_falls_goes_on_from_a_bucket() {
+    let address = std::env::var("TIDEMILL_S3").expect("TIDEMILL_S3=s3://bucket/path, and AWS_ENDPOINT") + "/job";
+    let sales = vec![(0..60_000).map(|n| Sale { at: n, user: (n % 3) as u8, cents: n }).collect::<Vec<_>>()];
+    let (unbroken, books) = (Books::new(), Books::new());
+    run(&sales, 1, usize::MAX, &unbroken, None).unwrap();
+    let settings = || Checkpointing { interval_ms: 0, ..Checkpointing::to(&address) };
+    let store = tidemill_checkpoint::Store::open(&address).unwrap();
+    let mut falls = 0;
+    while store.latest().unwrap().manifest.is_none() {
+        run(&sales, 1 + falls % 3, 30_000, &books, Some(settings())).unwrap_err();
+        falls += 1;
+        assert!(falls < 100, "it comes to no checkpoint");
+    }
+    run(&sales, 2, usize::MAX, &books, Some(Checkpointing { restore: Restore::Latest, ..settings() })).unwrap();
+    assert_eq!(books.text(), unbroken.text());
+}
+
 /// Like [`Habits`], but does not say what becomes of the old state.
 #[derive(Clone, Copy)]
 struct Unsaid;
