@@ -65,6 +65,12 @@ impl<'s, D: differential_dataflow::Data> Collection<'s, D> {
         self
     }
 
+    /// Notes in [`Job::explain`] that the raw operator that made this collection reads `other` too.
+    pub fn also_of_rows<E: Clone + 'static>(self, other: &Collection<'s, E>) -> Self {
+        self.job.note_input(self.node, other.node);
+        self
+    }
+
     pub(crate) fn new(
         inner: VecCollection<'s, Epoch, D, isize>,
         tide: StreamVec<'s, Epoch, Tide>,

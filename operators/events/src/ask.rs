@@ -1,6 +1,6 @@
 //! Questions to an index that follows a collection.
 
-use crate::follow::{Follower, follow};
+use crate::follow::{Everywhere, Follower, follow};
 use tidemill::differential_dataflow::ExchangeData;
 use tidemill::differential_dataflow::consolidation::consolidate;
 use tidemill::{Collection, Data, Record, Result, Stream};
@@ -67,7 +67,7 @@ impl<'s, Q: Data> Asked<'s, Q> for Stream<'s, Q> {
     where
         X: Index<Question = Q>,
     {
-        follow(self, (name, "index"), rows, as_of, Answering(index))
+        follow(self, (name, "index"), (rows, Everywhere::Rows), as_of, Answering(index))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Events beside the rows of a collection, of which every worker has all.
+//! Events beside the rows of a collection, where every worker has all of the one or of the other.
 
 use crate::AsOf;
 use std::collections::BTreeMap;
@@ -27,6 +27,15 @@ pub(crate) trait Follower: 'static {
     fn take(&mut self, event: Record<Self::In>, made: &mut Vec<Record<Self::Out>>);
 }
 
+/// What goes to every worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Everywhere {
+    /// The rows; each event stays where it is.
+    Rows,
+    /// The events; each row stays where it is.
+    Events,
+}
+
 /// Has a follower on each worker take the events that are there, each when the rows are those that it is to see.
 ///
 /// What it knows needs no checkpoint: after a restore a collection says its rows again, at the checkpoint's epoch, and as
@@ -34,15 +43,20 @@ pub(crate) trait Follower: 'static {
 pub(crate) fn follow<'s, L: Follower>(
     events: Stream<'s, L::In>,
     (name, kind): (&str, &str),
-    rows: Collection<'s, L::Row>,
+    (rows, everywhere): (Collection<'s, L::Row>, Everywhere),
     as_of: AsOf,
     mut follower: L,
 ) -> Result<Stream<'s, L::Out>> {
     let job = events.job().clone();
     let mut builder = OperatorBuilder::new(name.to_owned(), job.scope());
     let id = builder.operator_info().global_id;
-    let mut taken = builder.new_input(events.inner(), Pipeline);
-    let mut changes = builder.new_input(rows.inner().inner.clone().broadcast(), Pipeline);
+    let (mut to_take, mut to_change) = (events.inner(), rows.inner().inner.clone());
+    match everywhere {
+        Everywhere::Rows => to_change = to_change.broadcast(),
+        Everywhere::Events => to_take = to_take.broadcast(),
+    }
+    let mut taken = builder.new_input(to_take, Pipeline);
+    let mut changes = builder.new_input(to_change, Pipeline);
     let (output, made) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Record<L::Out>>>>::from(output);
     builder.build(move |capabilities| {

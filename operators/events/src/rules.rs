@@ -1,7 +1,7 @@
 //! Rules that change while the job runs, at one epoch for all workers (broadcast state).
 
 use crate::AsOf;
-use crate::follow::{Follower, follow};
+use crate::follow::{Everywhere, Follower, follow};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::marker::PhantomData;
@@ -100,7 +100,7 @@ impl<'s, T: Data> WithRules<'s, T> for Stream<'s, T> {
     {
         let made = index(&[]);
         let none = Rules { rules: BTreeMap::new(), made, stale: false, index, apply, events: PhantomData };
-        follow(self, (name, "rules"), rules, AsOf::Now, none)
+        follow(self, (name, "rules"), (rules, Everywhere::Rows), AsOf::Now, none)
     }
 }
 

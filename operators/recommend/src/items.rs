@@ -78,8 +78,8 @@ pub enum ItemRow<I> {
 /// Items by what they are linked with. What it answers is a function of the rows that are in it, to the last bit.
 #[derive(Clone, Debug)]
 pub struct ItemIndex<I> {
-    links: FxHashMap<I, FxHashMap<I, i64>>,
-    counts: FxHashMap<I, i64>,
+    pub(crate) links: FxHashMap<I, FxHashMap<I, i64>>,
+    pub(crate) counts: FxHashMap<I, i64>,
 }
 
 impl<I: Key> Default for ItemIndex<I> {
@@ -130,6 +130,24 @@ impl<I: Key> ItemIndex<I> {
             }
         }
         Scores::new(scores.into_iter().map(|(item, score)| (item.clone(), score)).collect())
+    }
+
+    /// The item of a history for which [`ItemIndex::next`] says `to` most.
+    pub fn led_to<'a>(&self, history: &'a [I], to: &I) -> Option<&'a I> {
+        let said = |(back, from): (u32, &'a I)| {
+            let weight = *self.links.get(from)?.get(to)?;
+            Some((weight as f64 / (f64::from(back) * self.count(from).sqrt()), from))
+        };
+        (1u32..).zip(history.iter().rev()).filter_map(said).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, from)| from)
+    }
+
+    /// The item of a basket for which [`ItemIndex::together`] says `to` most.
+    pub fn goes_with<'a>(&self, basket: &'a [I], to: &I) -> Option<&'a I> {
+        let said = |one: &'a I| {
+            let both = *self.links.get(one)?.get(to)? as f64;
+            Some((both * both / self.count(one), one))
+        };
+        basket.iter().filter_map(said).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, one)| one)
     }
 
     /// What completes a basket: the squares of the cosines of each item of it with others, added up, so that one close

@@ -22,39 +22,58 @@ pub struct Ranker {
 }
 
 /// The candidates of a user, and what the lists say of them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound = "I: Key")]
 pub struct Candidates<I> {
     items: Vec<I>,
-    /// Of each candidate, for each list.
-    said: Vec<f64>,
-    width: usize,
+    /// Of each candidate, for each list: its score as a share of the list's best, and its rank, 0 if it is not there.
+    said: Vec<(f32, u16)>,
+    lists: usize,
 }
 
 impl<I: Key> Candidates<I> {
     /// All that is in one of the lists, each the best first. A ranker knows lists by their places.
     pub fn of(lists: &[Vec<(I, f64)>]) -> Self {
-        let width = lists.len() * SAID;
         let mut places: FxHashMap<&I, usize> = FxHashMap::default();
         let (mut items, mut said) = (Vec::new(), Vec::new());
         for (number, list) in lists.iter().enumerate() {
             let best = list.first().map_or(1.0, |(_, score)| *score);
-            for (rank, (item, score)) in (1u32..).zip(list) {
+            for (rank, (item, score)) in (1u16..=u16::MAX).zip(list) {
                 let place = *places.entry(item).or_insert_with(|| {
                     items.push(item.clone());
-                    said.resize(items.len() * width, 0.0);
+                    said.resize(items.len() * lists.len(), (0.0, 0));
                     items.len() - 1
                 });
-                let of_list = &mut said[place * width + number * SAID..][..SAID];
-                let share = (score / best).max(f64::MIN_POSITIVE);
-                of_list.copy_from_slice(&[share, share.ln(), 1.0 / f64::from(rank), 1.0]);
+                said[place * lists.len() + number] = (((score / best) as f32).max(f32::MIN_POSITIVE), rank);
             }
         }
-        Candidates { items, said, width }
+        Candidates { items, said, lists: lists.len() }
     }
 
     /// The items.
     pub fn items(&self) -> &[I] {
         &self.items
+    }
+
+    /// Only those among `items`: what a user was shown of them.
+    pub fn among(&self, items: &[I]) -> Self {
+        let mut some = Candidates { items: Vec::new(), said: Vec::new(), lists: self.lists };
+        for (item, said) in self.items.iter().zip(self.said.chunks(self.lists.max(1))) {
+            if items.contains(item) {
+                some.items.push(item.clone());
+                some.said.extend_from_slice(said);
+            }
+        }
+        some
+    }
+
+    /// What a ranker weighs of each candidate: [`SAID`] numbers for each list.
+    fn numbers(&self) -> Vec<f64> {
+        let numbers = |&(share, rank): &(f32, u16)| match rank {
+            0 => [0.0; SAID],
+            _ => [f64::from(share), f64::from(share).ln(), 1.0 / f64::from(rank), 1.0],
+        };
+        self.said.iter().flat_map(numbers).collect()
     }
 }
 
@@ -70,10 +89,18 @@ impl Ranker {
         &self.weights
     }
 
-    /// The probabilities with which candidates are chosen.
-    fn shares<I>(&self, candidates: &Candidates<I>) -> Vec<f64> {
-        let weigh = |said: &[f64]| -> f64 { said.iter().zip(&self.weights).map(|(said, weight)| said * weight).sum() };
-        let logits: Vec<f64> = candidates.said.chunks(candidates.width.max(1)).map(weigh).collect();
+    /// The same ranker with other weights, as many as it has; what it has not, stays.
+    pub fn set_weights(&mut self, weights: &[f64]) {
+        self.weights.iter_mut().zip(weights).for_each(|(weight, new)| *weight = *new);
+    }
+
+    fn weigh(&self, said: &[f64]) -> f64 {
+        said.iter().zip(&self.weights).map(|(said, weight)| said * weight).sum()
+    }
+
+    /// The probabilities with which candidates are chosen, of their numbers.
+    fn shares(&self, numbers: &[f64]) -> Vec<f64> {
+        let logits: Vec<f64> = numbers.chunks(self.weights.len().max(1)).map(|said| self.weigh(said)).collect();
         let most = logits.iter().copied().fold(f64::MIN, f64::max);
         let powers: Vec<f64> = logits.into_iter().map(|logit| (logit - most).exp()).collect();
         let total: f64 = powers.iter().sum();
@@ -82,15 +109,40 @@ impl Ranker {
 
     /// The candidates with the probabilities that they are chosen.
     pub fn rank<I: Key>(&self, candidates: &Candidates<I>) -> Scores<I> {
-        Scores::new(candidates.items.iter().cloned().zip(self.shares(candidates)).collect())
+        Scores::new(candidates.items.iter().cloned().zip(self.shares(&candidates.numbers())).collect())
+    }
+
+    /// The `n` best candidates, best first, of equal ones the lesser item; each with the list whose word weighs most for it.
+    pub fn best<I: Key>(&self, candidates: &Candidates<I>, n: usize) -> Vec<(I, usize)> {
+        let (numbers, width) = (candidates.numbers(), self.weights.len().max(1));
+        let rows = candidates.items.iter().zip(numbers.chunks(width));
+        let mut best: Vec<(f64, &I, &[f64])> = rows.map(|(item, said)| (self.weigh(said), item, said)).collect();
+        let order = |a: &(f64, &I, &[f64]), b: &(f64, &I, &[f64])| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1));
+        if best.len() > n && n > 0 {
+            best.select_nth_unstable_by(n - 1, order);
+        }
+        best.truncate(n);
+        best.sort_unstable_by(order);
+        let list = |said: &[f64]| {
+            let lists =
+                said.chunks(SAID).zip(self.weights.chunks(SAID)).enumerate().filter(|(_, (said, _))| said[3] > 0.0);
+            // A list that does not name the item says nothing for it, and the logarithm, which is never above 0, says how
+            // much less it says than of its best.
+            let words = lists.map(|(list, (said, weights))| {
+                (list, said.iter().zip(weights).map(|(said, weight)| said * weight).sum::<f64>())
+            });
+            words.max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0))).map_or(0, |(list, _)| list)
+        };
+        best.into_iter().map(|(_, item, said)| (item.clone(), list(said))).collect()
     }
 
     /// One of the candidates was chosen. Nothing is learnt where it was none of them.
     pub fn learn<I: Key>(&mut self, candidates: &Candidates<I>, chosen: &I) {
         let Some(chosen) = candidates.items.iter().position(|item| item == chosen) else { return };
-        let shares = self.shares(candidates);
-        let mut gradient = candidates.said[chosen * candidates.width..][..candidates.width].to_vec();
-        for (share, said) in shares.iter().zip(candidates.said.chunks(candidates.width)) {
+        let (numbers, width) = (candidates.numbers(), self.weights.len().max(1));
+        let shares = self.shares(&numbers);
+        let mut gradient = numbers[chosen * width..][..width].to_vec();
+        for (share, said) in shares.iter().zip(numbers.chunks(width)) {
             gradient.iter_mut().zip(said).for_each(|(gradient, said)| *gradient -= share * said);
         }
         for ((weight, square), gradient) in self.weights.iter_mut().zip(&mut self.squares).zip(gradient) {
@@ -132,8 +184,13 @@ mod tests {
         let candidates = Candidates::of(&[vec![(1u8, 4.0), (2, 2.0)], vec![(2, 9.0)]]);
         assert_eq!(candidates.items(), [1, 2]);
         assert_eq!(
-            candidates.said,
+            candidates.numbers(),
             [1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.5, 0.5_f64.ln(), 0.5, 1.0, 1.0, 0.0, 1.0, 1.0]
         );
+        assert_eq!(candidates.among(&[2]).numbers(), candidates.numbers()[8..]);
+        assert!(candidates.among(&[9]).items().is_empty());
+        // Both lists name 2, the second one as its best.
+        assert_eq!(Ranker::new(2, 0.1).best(&candidates, 5), [(2, 1), (1, 0)]);
+        assert_eq!(Ranker::new(2, 0.1).best(&candidates, 1), [(2, 1)]);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use tidemill_torch::sasrec::{self, SasRec};
 use tidemill_torch::{Architecture, Description, Error, Kind, Network, Random, one_thread_each};
 
 const SEQUENCE: usize = 20;
@@ -33,7 +34,41 @@ fn main() -> Result<(), Error> {
         }
         println!();
     }
+    print!("{:26}", "sasrec 64 x 2, top 10");
+    for batch in BATCHES {
+        print!("{:>10.0}", sasrec_rate(batch)?);
+    }
+    println!("  (50 of 50,000 items)");
     Ok(())
+}
+
+/// Users a second whose next 10 of 50,000 items SASRec tells from their last 50, as [`rate`].
+fn sasrec_rate(batch: usize) -> Result<f64, Error> {
+    let (items, length) = (50_000, 50);
+    let network = SasRec::new(
+        sasrec::Description {
+            items,
+            width: 64,
+            heads: 2,
+            blocks: 2,
+            feed_forward: 64,
+            length,
+            dropout: 0.0,
+            training: serde_json::Value::Null,
+        },
+        1,
+    )?;
+    let mut random = Random::new(1);
+    let histories: Vec<Vec<u32>> =
+        (0..batch).map(|_| (0..length).map(|_| random.below(items) as u32 + 1).collect()).collect();
+    let histories: Vec<&[u32]> = histories.iter().map(Vec::as_slice).collect();
+    let (begin, mut best) = (Instant::now(), Duration::MAX);
+    while begin.elapsed() < Duration::from_millis(1_000) {
+        let start = Instant::now();
+        network.top(&histories, 10)?;
+        best = best.min(start.elapsed());
+    }
+    Ok(batch as f64 / best.as_secs_f64())
 }
 
 /// Rows a second in the fastest of the calls of half a second, so that a busy machine does not count.

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tch::nn::{self, OptimizerConfig};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Reduction, Tensor};
 
 use crate::network::to_vec;
 use crate::networks::sasrec::SasRecLayers;
@@ -51,6 +51,24 @@ pub struct Options {
     pub weight_decay: f64,
     /// Draws the order of sequences, and what dropout drops.
     pub seed: u64,
+}
+
+/// Scores of a history's steps over the catalogue that are there at once in training, at most: 16 MB of them.
+const SCORES_AT_ONCE: i64 = 4 << 20;
+
+/// Items of the catalogue whose scores are there at once where only the best are asked for.
+const ITEMS_AT_ONCE: usize = 8_192;
+
+/// Batches among which sequences are parted by their lengths.
+const PARTED: usize = 32;
+
+/// Batches in a new order, each of sequences of about the same length, for the longest of a batch says how much it costs.
+fn batches<'a, 'b>(order: &'b mut [&'a [u32]], size: usize, random: &mut Random) -> Vec<&'b [&'a [u32]]> {
+    random.shuffle(order);
+    order.chunks_mut(size * PARTED).for_each(|some| some.sort_by_key(|items| items.len()));
+    let mut batches: Vec<_> = order.chunks(size).collect();
+    random.shuffle(&mut batches);
+    batches
 }
 
 /// A network that says what comes next. It belongs to one thread at a time.
@@ -112,22 +130,19 @@ impl SasRec {
         let mut optimizer =
             nn::AdamW { wd: options.weight_decay, ..nn::AdamW::default() }.build(&self.store, options.learning_rate)?;
         for epoch in 0..options.epochs {
-            random.shuffle(&mut order);
             let (mut total, mut steps) = (0.0, 0);
-            for batch in order.chunks(options.batch) {
+            for batch in batches(&mut order, options.batch, &mut random) {
                 let known: Vec<&[u32]> = batch.iter().map(|items| &items[..items.len() - 1]).collect();
                 let next: Vec<&[u32]> = batch.iter().map(|items| &items[1..]).collect();
                 let (histories, next) = (self.table(&known)?, self.table(&next)?.view([-1]));
                 // Only steps that have an item next: most sequences are far shorter than the longest.
                 let real = next.nonzero().view([-1]);
+                optimizer.zero_grad();
                 let lead = self.layers.lead(&histories, None, &mut Mode::Train(&mut random));
                 let lead = lead.view([-1, self.description.width as i64]).index_select(0, &real);
-                let targets = next.index_select(0, &real) - 1;
-                let loss = self.layers.scores(&lead).cross_entropy_for_logits(&targets);
-                optimizer.backward_step(&loss);
-                let count = targets.numel();
-                total += loss.f_double_value(&[])? * count as f64;
-                steps += count;
+                total += self.learn(&lead, &(next.index_select(0, &real) - 1))?;
+                optimizer.step();
+                steps += real.numel();
             }
             let mean = (total / steps as f64) as f32;
             if !mean.is_finite() {
@@ -138,6 +153,26 @@ impl SasRec {
             }
         }
         Ok(())
+    }
+
+    /// Adds the gradients of the mean cross-entropy of `targets`, over the whole catalogue, after what leads to them. Gives
+    /// the sum of it in nats.
+    ///
+    /// A few rows of scores at a time, and back from these at once: what is as long as the catalogue then stays where the
+    /// processor is fast, and its memory is used again. All of them together took three times as long.
+    fn learn(&self, lead: &Tensor, targets: &Tensor) -> Result<f64, Error> {
+        let (count, mut total) = (targets.size()[0], 0.0);
+        let rows = (SCORES_AT_ONCE / self.description.items as i64).max(1);
+        let leaf = lead.detach().set_requires_grad(true);
+        for first in (0..count).step_by(rows as usize) {
+            let some = rows.min(count - first);
+            let (scores, targets) = (self.layers.scores(&leaf.narrow(0, first, some)), targets.narrow(0, first, some));
+            let loss = scores.f_cross_entropy_loss::<Tensor>(&targets, None, Reduction::Sum, -100, 0.0)?;
+            total += loss.f_double_value(&[])?;
+            (loss / count as f64).f_backward()?;
+        }
+        (lead * leaf.grad()).f_sum(Kind::Float)?.f_backward()?;
+        Ok(total)
     }
 
     /// The scores of all items, `items` of them a history, for what comes after each.
@@ -160,12 +195,22 @@ impl SasRec {
             return Ok(histories.iter().map(|_| Vec::new()).collect());
         }
         tch::no_grad(|| {
-            let (scores, items) = self.layers.scores(&self.last(histories)?).f_topk(k as i64, -1, true, true)?;
+            // A part of the catalogue at a time, whose scores stay where the processor is fast; then the best of the best.
+            let lead = self.last(histories)?;
+            let (mut scores, mut items) = (Vec::new(), Vec::new());
+            for first in (0..self.description.items as i64).step_by(ITEMS_AT_ONCE) {
+                let some = self.layers.scores_of(&lead, first, ITEMS_AT_ONCE as i64);
+                let (best, places) = some.f_topk((k as i64).min(some.size()[1]), -1, true, true)?;
+                scores.push(best);
+                items.push(places + (first + 1));
+            }
+            let (scores, places) = Tensor::f_cat(&scores, 1)?.f_topk(k as i64, -1, true, true)?;
+            let items = Tensor::f_cat(&items, 1)?.f_gather(1, &places, false)?;
             let (scores, mut numbers) = (to_vec(&scores)?, vec![0i64; histories.len() * k]);
             items.f_contiguous()?.f_copy_data(&mut numbers, histories.len() * k)?;
             let items = numbers.chunks(k).zip(scores.chunks(k));
             Ok(items
-                .map(|(items, scores)| items.iter().map(|item| *item as u32 + 1).zip(scores.iter().copied()).collect())
+                .map(|(items, scores)| items.iter().map(|item| *item as u32).zip(scores.iter().copied()).collect())
                 .collect())
         })
     }
@@ -280,6 +325,19 @@ mod tests {
             let lead = network.last(&[&[1, 2, 3][..step + 1]]).unwrap();
             let difference = (steps.select(1, step as i64) - lead).abs().max().double_value(&[]);
             assert!(difference < 1e-5, "{step}: {difference}");
+        }
+    }
+
+    #[test]
+    fn the_best_of_a_large_catalogue_are_the_best_of_all_scores() {
+        let network = SasRec::new(Description { items: 20_001, ..description() }, 5).unwrap();
+        let histories: [&[u32]; 2] = [&[1, 20_001, 3], &[9_000]];
+        let scores = network.scores(&histories).unwrap();
+        for (top, scores) in network.top(&histories, 30).unwrap().into_iter().zip(scores.chunks(20_001)) {
+            let mut all: Vec<(u32, f32)> = (1..).zip(scores.iter().copied()).collect();
+            all.sort_by(|a, b| b.1.total_cmp(&a.1));
+            assert!(top.iter().zip(&all).all(|(a, b)| (a.1 - b.1).abs() < 1e-6), "{top:?} {:?}", &all[..30]);
+            assert!(top.iter().all(|(item, score)| (scores[*item as usize - 1] - score).abs() < 1e-6));
         }
     }
 

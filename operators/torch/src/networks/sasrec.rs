@@ -64,7 +64,12 @@ impl SasRecLayers {
 
     /// The scores of all items `[rows, items]` for what leads to them, `[rows, width]`.
     pub(crate) fn scores(&self, lead: &Tensor) -> Tensor {
-        let items = self.items.size()[0] - 1;
-        lead.matmul(&self.items.narrow(0, 1, items).transpose(0, 1))
+        self.scores_of(lead, 0, self.items.size()[0] - 1)
+    }
+
+    /// The scores of at most `count` items, the first of which has the number `first` + 1.
+    pub(crate) fn scores_of(&self, lead: &Tensor, first: i64, count: i64) -> Tensor {
+        let count = count.min(self.items.size()[0] - 1 - first);
+        lead.matmul(&self.items.narrow(0, first + 1, count).transpose(0, 1))
     }
 }

@@ -1,0 +1,281 @@
+//! A ranker that goes on learning from what users do with what is suggested to them.
+//!
+//! ```text
+//! suggestions ─┬───────────────────────────────── ranked by the weights as they are ── candidates
+//!              └─ lessons: what was chosen of which ── weights ─┘
+//! ```
+
+use serde::{Deserialize, Serialize};
+use std::marker::PhantomData;
+use tidemill::differential_dataflow::ExchangeData;
+use tidemill::{Context, Key, Maintain, Millis, Order, Process, Record, Reject};
+use tidemill_events::Index;
+
+use crate::ranker::{Candidates, Ranker};
+use crate::suggest::{Entry, Suggestion, Suggestions};
+
+/// What is known of how suggestions do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound = "U: Key, I: Key")]
+pub enum Feedback<U, I> {
+    /// This is suggested from now on.
+    Suggested {
+        /// To whom.
+        user: U,
+        /// What.
+        candidates: Candidates<I>,
+    },
+    /// An item was shown.
+    Shown {
+        /// To whom.
+        user: U,
+        /// Which.
+        item: I,
+    },
+    /// An item was chosen, out of a list or in another way.
+    Chosen {
+        /// By whom.
+        user: U,
+        /// Which.
+        item: I,
+    },
+}
+
+impl<U: Key, I: Key> Feedback<U, I> {
+    /// What is suggested, as far as a ranker weighs it.
+    pub fn suggested(suggestions: &Suggestions<U, I>) -> Self {
+        Feedback::Suggested { user: suggestions.user.clone(), candidates: candidates(&suggestions.lists) }
+    }
+
+    /// Whose it is.
+    pub fn user(&self) -> &U {
+        match self {
+            Feedback::Suggested { user, .. } | Feedback::Shown { user, .. } | Feedback::Chosen { user, .. } => user,
+        }
+    }
+}
+
+fn candidates<I: Key>(lists: &[Vec<Suggestion<I>>]) -> Candidates<I> {
+    let scored = |list: &Vec<Suggestion<I>>| list.iter().map(|of| (of.item.clone(), of.score)).collect();
+    Candidates::of(&lists.iter().map(scored).collect::<Vec<_>>())
+}
+
+/// That one of several items was chosen, and what the sources said of each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound = "I: Key")]
+pub struct Lesson<I> {
+    /// Those that the user had before them.
+    pub candidates: Candidates<I>,
+    /// Which was chosen.
+    pub chosen: I,
+}
+
+/// Makes lessons of feedback, in order of event time: an item that is chosen and was suggested before that is a lesson among
+/// the items that were shown since then and have been ignored, or among all that were suggested if nobody said what was
+/// shown.
+///
+/// State: what was suggested to each user last and before that, until the user has done nothing for `keep` ms.
+pub struct Lessons<U, I> {
+    keep: Millis,
+    of: PhantomData<fn(U, I)>,
+}
+
+impl<U, I> Lessons<U, I> {
+    /// Lessons of users who were there in the last `keep` ms.
+    pub fn new(keep: Millis) -> Self {
+        Lessons { keep, of: PhantomData }
+    }
+}
+
+/// What a user has before them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound = "I: Key")]
+pub struct Before<I> {
+    /// With the times since when it is suggested, the latest last; two at most, for what a choice leads to is suggested in
+    /// the very millisecond of that choice.
+    suggested: Vec<(Millis, Candidates<I>)>,
+    shown: Vec<I>,
+}
+
+impl<I> Default for Before<I> {
+    fn default() -> Self {
+        Before { suggested: Vec::new(), shown: Vec::new() }
+    }
+}
+
+impl<U: Key, I: Key> Process for Lessons<U, I> {
+    type Key = U;
+    type In = Feedback<U, I>;
+    type Out = Lesson<I>;
+    type State = Before<I>;
+
+    const UNDO: bool = false;
+
+    fn ttl(&self) -> Option<Millis> {
+        Some(self.keep)
+    }
+
+    fn process(
+        &self,
+        _: &U,
+        feedback: Feedback<U, I>,
+        before: &mut Before<I>,
+        ctx: &mut Context<'_, Lesson<I>>,
+    ) -> Result<(), Reject> {
+        match feedback {
+            Feedback::Suggested { candidates, .. } => {
+                before.suggested.push((ctx.time(), candidates));
+                let older = before.suggested.len().saturating_sub(2);
+                before.suggested.drain(..older);
+            }
+            Feedback::Shown { item, .. } => before.shown.push(item),
+            Feedback::Chosen { item, .. } => {
+                let known = before.suggested.iter().rev().find(|(since, _)| *since < ctx.time());
+                let shown = std::mem::take(&mut before.shown);
+                let Some((_, candidates)) = known.filter(|(_, known)| known.items().contains(&item)) else {
+                    return Ok(());
+                };
+                let candidates = if shown.contains(&item) { candidates.among(&shown) } else { candidates.clone() };
+                ctx.emit(Lesson { candidates, chosen: item });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Keeps what a ranker has learnt, as a collection of one row. All lessons go to one worker: they are few.
+pub struct Learned<I> {
+    first: Ranker,
+    items: PhantomData<fn(I)>,
+}
+
+impl<I> Learned<I> {
+    /// Begins with this ranker.
+    pub fn new(first: Ranker) -> Self {
+        Learned { first, items: PhantomData }
+    }
+}
+
+/// What the sources weigh, in millionths.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct WeightsRow(pub Vec<i64>);
+
+impl<I: Key> Maintain for Learned<I> {
+    type Key = ();
+    type In = Lesson<I>;
+    type State = Option<Ranker>;
+    type Row = WeightsRow;
+
+    const ORDER: Order = Order::Arrival;
+
+    fn update(&self, _: &(), ranker: &mut Option<Ranker>, lessons: &mut Vec<Record<Lesson<I>>>) {
+        let ranker = ranker.get_or_insert_with(|| self.first.clone());
+        lessons.drain(..).for_each(|lesson| ranker.learn(&lesson.value.candidates, &lesson.value.chosen));
+    }
+
+    fn rows(&self, _: &(), ranker: &Option<Ranker>, rows: &mut Vec<WeightsRow>) {
+        let whole = |weight: &f64| (weight * 1e6).round() as i64;
+        rows.extend(ranker.iter().map(|ranker| WeightsRow(ranker.weights().iter().map(whole).collect())));
+    }
+}
+
+/// Ranks what was suggested, by the weights that [`Learned`] keeps; before it has learnt anything, by those it begins with.
+pub struct Ranking<U, I> {
+    first: Ranker,
+    now: Ranker,
+    n: usize,
+    of: PhantomData<fn(U, I)>,
+}
+
+impl<U, I> Ranking<U, I> {
+    /// Gives the `n` best.
+    pub fn new(first: Ranker, n: usize) -> Self {
+        Ranking { now: first.clone(), first, n, of: PhantomData }
+    }
+}
+
+impl<U: Key, I: Key + ExchangeData> Index for Ranking<U, I> {
+    type Row = WeightsRow;
+    type Question = Suggestions<U, I>;
+    type Answer = Vec<Entry<I>>;
+
+    fn change(&mut self, WeightsRow(weights): WeightsRow, diff: isize) {
+        if diff > 0 {
+            let weights: Vec<f64> = weights.into_iter().map(|weight| weight as f64 / 1e6).collect();
+            self.now.set_weights(&weights);
+        } else {
+            self.now = self.first.clone();
+        }
+    }
+
+    fn answer(&mut self, Suggestions { lists, .. }: &Suggestions<U, I>) -> Vec<Entry<I>> {
+        let entry = |(item, source): (I, usize)| {
+            let because = lists.get(source).and_then(|list| list.iter().find(|of| of.item == item)?.because.clone());
+            Entry { item, source: source as u8, because }
+        };
+        self.now.best(&candidates(lists), self.n).into_iter().map(entry).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidemill::harness::Harness;
+
+    fn suggested(user: u8, items: &[u8]) -> Feedback<u8, u8> {
+        let list = items.iter().zip([4.0, 3.0, 2.0, 1.0]);
+        let list = list.map(|(item, score)| Suggestion { item: *item, score, because: None }).collect();
+        Feedback::suggested(&Suggestions::new(user, vec![]).with(list))
+    }
+
+    #[test]
+    fn a_choice_is_a_lesson_among_what_was_before_the_user() {
+        let mut harness = Harness::process(2, |feedback: &Feedback<u8, u8>| *feedback.user(), || Lessons::new(1_000));
+        let chosen = |user, item| Feedback::Chosen { user, item };
+        harness.push(10, suggested(1, &[5, 6, 7]));
+        // What a choice leads to comes at the time of the choice, and may come before it.
+        harness.push(20, suggested(1, &[8, 9]));
+        harness.push(20, chosen(1, 6));
+        // Only what was shown has been ignored.
+        harness.push(30, Feedback::Shown { user: 1, item: 9 });
+        harness.push(40, chosen(1, 9));
+        // Nobody suggested it; another user's; and long after all was forgotten.
+        harness.push(50, chosen(1, 77));
+        harness.push(60, chosen(2, 9));
+        harness.push(5_000, chosen(1, 8));
+        harness.watermark(9_000);
+        let lessons: Vec<(Vec<u8>, u8)> =
+            harness.out().into_iter().map(|lesson| (lesson.candidates.items().to_vec(), lesson.chosen)).collect();
+        assert_eq!(lessons, [(vec![5, 6, 7], 6), (vec![9], 9)]);
+        assert!(harness.is_empty());
+    }
+
+    #[test]
+    fn what_is_learnt_ranks_what_comes_next() {
+        let lists = |good: u8, bad: u8| {
+            let list = |item| vec![Suggestion { item, score: 1.0, because: Some(99) }];
+            Suggestions::new(1u8, vec![]).with(list(bad)).with(list(good))
+        };
+        let first = Ranker::new(2, 0.1);
+        let mut ranking = Ranking::new(first.clone(), 2);
+        let order =
+            |ranking: &mut Ranking<u8, u8>| ranking.answer(&lists(2, 1)).into_iter().map(|of| of.item).collect();
+        let before: Vec<u8> = order(&mut ranking);
+        assert_eq!(before, [1, 2], "two that are level: the lesser item");
+        let learned = Learned::new(first);
+        let (mut state, mut rows) = (None, Vec::new());
+        let lesson = |n: u64| {
+            let (good, bad) = (n as u8 % 50, n as u8 % 50 + 100);
+            let lesson = Lesson { candidates: candidates(&lists(good, bad).lists), chosen: good };
+            Record { time: n as i64, seq: tidemill::Seq::new(0, n), value: lesson }
+        };
+        learned.update(&(), &mut state, &mut (0..100).map(lesson).collect());
+        learned.rows(&(), &state, &mut rows);
+        ranking.change(rows[0].clone(), 1);
+        let entries = ranking.answer(&lists(2, 1));
+        assert_eq!(entries[0], Entry { item: 2, source: 1, because: Some(99) });
+        ranking.change(rows[0].clone(), -1);
+        let after: Vec<u8> = order(&mut ranking);
+        assert_eq!(after, before);
+    }
+}

@@ -1,0 +1,161 @@
+//! Sources of suggestions that follow a collection: what [`Suggestions`] are asked of in the graph.
+
+use rustc_hash::FxHashMap;
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::marker::PhantomData;
+use tidemill::Key;
+use tidemill::differential_dataflow::ExchangeData;
+use tidemill_events::Index;
+use tidemill_rank::Summed;
+
+use crate::items::{ItemIndex, ItemRow};
+use crate::nearest::{Nearest, Session, SessionIndex};
+use crate::scores::Scores;
+use crate::suggest::{Suggestion, Suggestions};
+
+/// The `n` best that the user has not had, without reasons.
+fn best<I: Key>(mut scores: Scores<I>, history: &[I], n: usize) -> Vec<Suggestion<I>> {
+    scores.retain(|item| !history.contains(item));
+    scores.top(n).into_iter().map(|(item, score)| Suggestion { item, score, because: None }).collect()
+}
+
+/// Suggests what follows a user's last items: [`ItemIndex::next`] over `followers`.
+pub struct After<U, I> {
+    index: ItemIndex<I>,
+    last: usize,
+    n: usize,
+    users: PhantomData<fn(U)>,
+}
+
+impl<U, I: Key> After<U, I> {
+    /// Suggests `n` items by the `last` ones of a history.
+    pub fn new(last: usize, n: usize) -> Self {
+        After { index: ItemIndex::new(), last, n, users: PhantomData }
+    }
+}
+
+impl<U: Key, I: Key + ExchangeData> Index for After<U, I> {
+    type Row = ItemRow<I>;
+    type Question = Suggestions<U, I>;
+    type Answer = Vec<Suggestion<I>>;
+
+    fn change(&mut self, row: ItemRow<I>, diff: isize) {
+        self.index.change(row, diff > 0);
+    }
+
+    fn answer(&mut self, Suggestions { history, .. }: &Suggestions<U, I>) -> Vec<Suggestion<I>> {
+        let last = &history[history.len().saturating_sub(self.last)..];
+        let mut best = best(self.index.next(last), history, self.n);
+        best.iter_mut().for_each(|of| of.because = self.index.led_to(last, &of.item).cloned());
+        best
+    }
+}
+
+/// Suggests what is bought together with a user's last items: [`ItemIndex::together`] over `companions`.
+pub struct Together<U, I> {
+    index: ItemIndex<I>,
+    last: usize,
+    n: usize,
+    users: PhantomData<fn(U)>,
+}
+
+impl<U, I: Key> Together<U, I> {
+    /// Suggests `n` items by the `last` ones of a history.
+    pub fn new(last: usize, n: usize) -> Self {
+        Together { index: ItemIndex::new(), last, n, users: PhantomData }
+    }
+}
+
+impl<U: Key, I: Key + ExchangeData> Index for Together<U, I> {
+    type Row = ItemRow<I>;
+    type Question = Suggestions<U, I>;
+    type Answer = Vec<Suggestion<I>>;
+
+    fn change(&mut self, row: ItemRow<I>, diff: isize) {
+        self.index.change(row, diff > 0);
+    }
+
+    fn answer(&mut self, Suggestions { history, .. }: &Suggestions<U, I>) -> Vec<Suggestion<I>> {
+        let last = &history[history.len().saturating_sub(self.last)..];
+        let mut best = best(self.index.together(last), history, self.n);
+        best.iter_mut().for_each(|of| of.because = self.index.goes_with(last, &of.item).cloned());
+        best
+    }
+}
+
+/// Suggests what came next in the histories most like this one: [`SessionIndex`].
+pub struct Neighbours<U, I> {
+    index: SessionIndex<U, I>,
+    n: usize,
+}
+
+impl<U: Key, I: Key> Neighbours<U, I> {
+    /// Suggests `n` items.
+    pub fn new(nearest: Nearest, n: usize) -> Self {
+        Neighbours { index: SessionIndex::new(nearest), n }
+    }
+}
+
+impl<U: Key + ExchangeData, I: Key + ExchangeData> Index for Neighbours<U, I> {
+    type Row = Session<U, I>;
+    type Question = Suggestions<U, I>;
+    type Answer = Vec<Suggestion<I>>;
+
+    fn change(&mut self, row: Session<U, I>, diff: isize) {
+        if diff > 0 { self.index.insert(&row) } else { self.index.remove(&row) }
+    }
+
+    fn answer(&mut self, Suggestions { user, history, .. }: &Suggestions<U, I>) -> Vec<Suggestion<I>> {
+        best(self.index.scores(history, Some(user)), history, self.n)
+    }
+}
+
+/// Suggests what weighs most in all, and in the categories of a user's last items.
+pub struct Trends<U, I, G> {
+    groups: FxHashMap<G, BTreeSet<(Reverse<i64>, I)>>,
+    /// The groups to look at for an item.
+    of: Box<dyn Fn(Option<&I>) -> G>,
+    n: usize,
+    users: PhantomData<fn(U)>,
+}
+
+impl<U, I: Key, G: Key> Trends<U, I, G> {
+    /// Suggests `n` items: the first ones of the group `of` the last item, then those of all (`of` none).
+    pub fn new(n: usize, of: impl Fn(Option<&I>) -> G + 'static) -> Self {
+        Trends { groups: FxHashMap::default(), of: Box::new(of), n, users: PhantomData }
+    }
+}
+
+impl<U: Key, I: Key + ExchangeData, G: Key + ExchangeData> Index for Trends<U, I, G> {
+    type Row = Summed<G, I>;
+    type Question = Suggestions<U, I>;
+    type Answer = Vec<Suggestion<I>>;
+
+    fn change(&mut self, Summed { key, item, sum }: Summed<G, I>, diff: isize) {
+        let group = self.groups.entry(key.clone()).or_default();
+        if diff > 0 {
+            group.insert((Reverse(sum), item));
+        } else {
+            group.remove(&(Reverse(sum), item));
+        }
+        if group.is_empty() {
+            self.groups.remove(&key);
+        }
+    }
+
+    fn answer(&mut self, Suggestions { history, .. }: &Suggestions<U, I>) -> Vec<Suggestion<I>> {
+        let mut found: Vec<Suggestion<I>> = Vec::new();
+        let groups = history.last().map(|last| (self.of)(Some(last))).into_iter().chain([(self.of)(None)]);
+        for group in groups.filter_map(|group| self.groups.get(&group)) {
+            for (_, item) in group {
+                if found.len() < self.n && !history.contains(item) && found.iter().all(|other| other.item != *item) {
+                    // The places are what is told: weights of two groups do not compare.
+                    let score = 1.0 / (found.len() + 1) as f64;
+                    found.push(Suggestion { item: item.clone(), score, because: None });
+                }
+            }
+        }
+        found
+    }
+}

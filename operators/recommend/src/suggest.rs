@@ -1,0 +1,63 @@
+//! What several sources suggest to a user, on its way through them.
+
+use serde::{Deserialize, Serialize};
+use tidemill::Key;
+
+/// An item that a source suggests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Suggestion<I> {
+    /// Which.
+    pub item: I,
+    /// How strongly, above 0; only scores of one source are compared.
+    pub score: f64,
+    /// For which item of the user's, where the source knows.
+    pub because: Option<I>,
+}
+
+/// What is asked for a user, and what the sources have said so far.
+///
+/// It goes from source to source as a question (`tidemill-events`' `ask`) or as a row of a model (`tidemill-inference`'s
+/// `infer`), and each adds its list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound = "U: Key, I: Key")]
+pub struct Suggestions<U, I> {
+    /// For whom.
+    pub user: U,
+    /// The user's items so far, the latest last.
+    pub history: Vec<I>,
+    /// What each source says, best first.
+    pub lists: Vec<Vec<Suggestion<I>>>,
+}
+
+impl<U, I> Suggestions<U, I> {
+    /// The question, before anybody was asked.
+    pub fn new(user: U, history: Vec<I>) -> Self {
+        Suggestions { user, history, lists: Vec::new() }
+    }
+
+    /// With another source's list.
+    pub fn with(mut self, list: Vec<Suggestion<I>>) -> Self {
+        self.lists.push(list);
+        self
+    }
+}
+
+/// An item of a user's list.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Entry<I> {
+    /// Which.
+    pub item: I,
+    /// The source whose word weighs most for it, by its place among them.
+    pub source: u8,
+    /// For which item of the user's that source suggests it, where it knows.
+    pub because: Option<I>,
+}
+
+/// What a user may be shown, best first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Ranked<U, I> {
+    /// Who.
+    pub user: U,
+    /// What, each item once.
+    pub entries: Vec<Entry<I>>,
+}
