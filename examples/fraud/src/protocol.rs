@@ -72,7 +72,7 @@ impl Fold {
 }
 
 /// The places of the rows on these days, of rows in time order.
-fn places(rows: &[Transaction], days: Range<u32>) -> Range<usize> {
+pub fn places(rows: &[Transaction], days: Range<u32>) -> Range<usize> {
     let start = rows.partition_point(|row| row.day() < days.start);
     let end = rows.partition_point(|row| row.day() < days.end);
     start..end

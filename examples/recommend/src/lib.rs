@@ -5,6 +5,8 @@ pub mod data;
 pub mod days;
 pub mod forget;
 pub mod graph;
+pub mod live;
 pub mod metrics;
 pub mod protocol;
+pub mod taste;
 pub mod transformer;

@@ -101,6 +101,26 @@ impl Transformer {
         Ok(known.iter().map(scores).collect())
     }
 
+    /// The `n` likeliest items after each history, with the logarithms of how likely they are beside the first; none after a
+    /// history of unknown items.
+    pub fn top(&self, histories: &[Vec<u64>], n: usize) -> anyhow::Result<Vec<Vec<(u64, f64)>>> {
+        let known = |history: &Vec<u64>| {
+            let numbers = history.iter().filter_map(|item| self.numbers.get(&u32::try_from(*item).ok()?));
+            numbers.copied().collect::<Vec<u32>>()
+        };
+        let known: Vec<Vec<u32>> = histories.iter().map(known).collect();
+        let asked: Vec<&[u32]> = known.iter().map(Vec::as_slice).filter(|history| !history.is_empty()).collect();
+        let mut tops = self.network.top(&asked, n)?.into_iter();
+        let named = |top: Vec<(u32, f32)>| {
+            let best = top.first().map_or(0.0, |(_, score)| *score);
+            let item =
+                |(number, score): (u32, f32)| (u64::from(self.items[number as usize - 1]), f64::from(score - best));
+            top.into_iter().map(item).collect()
+        };
+        let answer = |known: &Vec<u32>| if known.is_empty() { None } else { tops.next() };
+        Ok(known.iter().map(answer).map(|top| top.map_or_else(Vec::new, named)).collect())
+    }
+
     fn probabilities(&self, logits: &[f32]) -> Vec<(u32, f64)> {
         let most = logits.iter().copied().fold(f32::MIN, f32::max);
         let powers: Vec<f64> = logits.iter().map(|logit| f64::from(logit - most).exp()).collect();
@@ -122,7 +142,12 @@ pub fn train(protocol: &Protocol, settings: &Settings, folder: &Path) -> anyhow:
             histories.entry(event.owner).or_default().push(event.item);
         }
     }
-    let mut items: Vec<u32> = histories.values().flatten().copied().collect();
+    train_on(protocol.data, histories.into_values().collect(), settings, folder)
+}
+
+/// The same for any histories, which are called `data`.
+pub fn train_on(data: &str, histories: Vec<Vec<u32>>, settings: &Settings, folder: &Path) -> anyhow::Result<()> {
+    let mut items: Vec<u32> = histories.iter().flatten().copied().collect();
     items.sort_unstable();
     items.dedup();
     let description = Description {
@@ -144,7 +169,7 @@ pub fn train(protocol: &Protocol, settings: &Settings, folder: &Path) -> anyhow:
     };
     let empty = SasRec::new(description.clone(), settings.seed)?;
     let names = Transformer::new(empty, items.clone());
-    let mut shown: Vec<Vec<u32>> = histories.values().map(|history| names.known(history)).collect();
+    let mut shown: Vec<Vec<u32>> = histories.iter().map(|history| names.known(history)).collect();
     let mut held: Vec<(Vec<u32>, u32)> = Vec::new();
     let every = (shown.len() / JUDGED).max(1);
     for history in shown.iter_mut().step_by(every).filter(|history| history.len() > 2) {
@@ -152,8 +177,8 @@ pub fn train(protocol: &Protocol, settings: &Settings, folder: &Path) -> anyhow:
             held.push((history.clone(), last));
         }
     }
-    println!("{}: {} histories of {} items, {} held back", protocol.data, shown.len(), items.len(), held.len());
-    let (began, path) = (Instant::now(), folder.join(protocol.data));
+    println!("{}: {} histories of {} items, {} held back", data, shown.len(), items.len(), held.len());
+    let (began, path) = (Instant::now(), folder.join(data));
     let (mut best, mut since) = (0.0, 0);
     let mut failure = None;
     let mut network = SasRec::new(description, settings.seed)?;
@@ -175,9 +200,9 @@ pub fn train(protocol: &Protocol, settings: &Settings, folder: &Path) -> anyhow:
         return Err(error);
     }
     let names: Vec<String> = items.iter().map(u32::to_string).collect();
-    let file = folder.join(format!("{}.items", protocol.data));
+    let file = folder.join(format!("{}.items", data));
     std::fs::write(&file, names.join("\n") + "\n").with_context(|| format!("cannot write {}", file.display()))?;
-    println!("{}: ndcg@10 {best:.4} on what was held back; {}.safetensors", protocol.data, path.display());
+    println!("{}: ndcg@10 {best:.4} on what was held back; {}.safetensors", data, path.display());
     Ok(())
 }
 

@@ -225,7 +225,7 @@ mod tests {
     fn suggested(user: u8, items: &[u8]) -> Feedback<u8, u8> {
         let list = items.iter().zip([4.0, 3.0, 2.0, 1.0]);
         let list = list.map(|(item, score)| Suggestion { item: *item, score, because: None }).collect();
-        Feedback::suggested(&Suggestions::new(user, vec![]).with(list))
+        Feedback::suggested(&Suggestions::new(user, 0, vec![]).with(list))
     }
 
     #[test]
@@ -254,7 +254,7 @@ mod tests {
     fn what_is_learnt_ranks_what_comes_next() {
         let lists = |good: u8, bad: u8| {
             let list = |item| vec![Suggestion { item, score: 1.0, because: Some(99) }];
-            Suggestions::new(1u8, vec![]).with(list(bad)).with(list(good))
+            Suggestions::new(1u8, 0, vec![]).with(list(bad)).with(list(good))
         };
         let first = Ranker::new(2, 0.1);
         let mut ranking = Ranking::new(first.clone(), 2);

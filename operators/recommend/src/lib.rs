@@ -6,9 +6,15 @@
 //! - [`Linked::links`] and [`Linked::beside`]: which items follow each other, and which are in baskets together, as weights;
 //!   [`WithItems`]: the heaviest of each item, as a collection, for an [`ItemIndex`] that says what comes next or completes a
 //!   basket.
+//! - [`WithBundles`]: the same of baskets with the number of all of them, for a [`BundleIndex`] that says what is bought together
+//!   how often, and by how much more than by chance.
+//! - [`LastBaskets`]: what users bought last, basket by basket, for a [`BasketIndex`] that says what the next one may have.
 //! - [`LastItems`]: sessions and histories, as a collection, for a [`SessionIndex`] that says what came next in the sessions
 //!   most like this one.
-//! - [`Ranker`]: blends several lists, and learns how from what is chosen.
+//! - [`After`], [`Together`], [`Neighbours`], [`Trends`]: sources, each of which adds its list to a user's [`Suggestions`].
+//! - [`Ranker`]: blends several lists, and learns how from what is chosen. [`Lessons`], [`Learned`] and [`Ranking`]: the same in
+//!   the graph, from what users do with what they are shown.
+//! - [`lists`]: what a user is shown of that now, less what is out of stock, bought, or not wanted.
 //!
 //! Indices follow their collections, and are asked by events, in the graph: `tidemill-events`' `ask`.
 //!
@@ -39,18 +45,32 @@
 
 #![deny(missing_docs)]
 
+mod basket;
+mod bundle;
 mod items;
+mod learning;
 mod links;
+mod lists;
 mod nearest;
+mod next_basket;
 mod ranker;
 mod scores;
 mod session;
+mod sources;
+mod suggest;
 mod touch;
 
+pub use basket::{Baskets, LastBaskets};
+pub use bundle::{Bundle, BundleIndex, BundleRow, Measure, Strongest, WithBundles};
 pub use items::{ItemIndex, ItemRow, WithItems};
+pub use learning::{Feedback, Learned, Lesson, Lessons, Ranking, WeightsRow};
 pub use links::{Link, Linked, WEIGHT};
+pub use lists::{Fact, Hidden, Hiding, ListRules, Standing, Suggested, lists};
 pub use nearest::{Nearest, Session, SessionIndex};
+pub use next_basket::{BasketIndex, TifuKnn};
 pub use ranker::{Candidates, Ranker};
 pub use scores::Scores;
 pub use session::LastItems;
+pub use sources::{After, Neighbours, Together, Trends};
+pub use suggest::{Entry, Ranked, Suggestion, Suggestions};
 pub use touch::Touch;

@@ -14,7 +14,7 @@ use tidemill::timely::dataflow::operators::Capability;
 use tidemill::timely::dataflow::operators::generic::OutputBuilder;
 use tidemill::timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use tidemill::timely::dataflow::operators::vec::Broadcast;
-use tidemill::{Collection, Epoch, Key, Maintain, Order, Record, Result};
+use tidemill::{Collection, Epoch, Key, Maintain, Millis, Order, Record, Result};
 
 use crate::suggest::{Entry, Ranked};
 
@@ -111,22 +111,43 @@ impl<U, I> Default for Standing<U, I> {
 
 impl<U: Key, I: Key> Maintain for Standing<U, I> {
     type Key = U;
-    /// What is suggested to whom; `None` where the user is gone, which counts if nothing is suggested in the same epoch.
-    type In = (U, Option<Vec<Entry<I>>>);
-    type State = Option<Vec<Entry<I>>>;
+    type In = Suggested<U, I>;
+    type State = Option<(Millis, Vec<Entry<I>>)>;
     type Row = Ranked<U, I>;
 
     const ORDER: Order = Order::Any;
 
     fn update(&self, _: &U, standing: &mut Self::State, events: &mut Vec<Record<Self::In>>) {
-        let latest = |record: &Record<Self::In>| (record.value.1.is_some(), record.time, record.seq);
-        if let Some(record) = events.drain(..).max_by_key(latest) {
-            *standing = record.value.1;
+        let comes = |record: &Record<Self::In>| matches!(record.value, Suggested::To(_));
+        if let Some(record) = events.drain(..).max_by_key(|record| (comes(record), record.time, record.seq)) {
+            *standing = match record.value {
+                Suggested::To(Ranked { as_of, entries, .. }) => Some((as_of, entries)),
+                Suggested::Gone(_) => None,
+            };
         }
     }
 
     fn rows(&self, user: &U, standing: &Self::State, rows: &mut Vec<Self::Row>) {
-        rows.extend(standing.iter().map(|entries| Ranked { user: user.clone(), entries: entries.clone() }));
+        rows.extend(standing.clone().map(|(as_of, entries)| Ranked { user: user.clone(), as_of, entries }));
+    }
+}
+
+/// What is suggested, or to whom nothing is any more.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Suggested<U, I> {
+    /// This, from now on.
+    To(Ranked<U, I>),
+    /// The user is gone. It counts unless something is suggested in the same epoch.
+    Gone(U),
+}
+
+impl<U, I> Suggested<U, I> {
+    /// To whom.
+    pub fn user(&self) -> &U {
+        match self {
+            Suggested::To(ranked) => &ranked.user,
+            Suggested::Gone(user) => user,
+        }
     }
 }
 
@@ -232,15 +253,15 @@ impl<U, I, C> Default for Changes<U, I, C> {
 
 /// One user.
 struct Shelf<I, C> {
-    ranked: Vec<Entry<I>>,
-    list: Option<Vec<Entry<I>>>,
+    ranked: Option<(Millis, Vec<Entry<I>>)>,
+    list: Option<(Millis, Vec<Entry<I>>)>,
     items: FxHashSet<I>,
     categories: FxHashSet<C>,
 }
 
 impl<I, C> Default for Shelf<I, C> {
     fn default() -> Self {
-        Shelf { ranked: Vec::new(), list: None, items: FxHashSet::default(), categories: FxHashSet::default() }
+        Shelf { ranked: None, list: None, items: FxHashSet::default(), categories: FxHashSet::default() }
     }
 }
 
@@ -269,7 +290,7 @@ impl<U: Key, I: Key, C: Key> Shelves<U, I, C> {
     /// Makes an epoch's changes; gives those of lists.
     fn update(&mut self, mut changes: Changes<U, I, C>) -> Vec<(Ranked<U, I>, isize)> {
         let mut touched: FxHashSet<U> = FxHashSet::default();
-        for (Ranked { user, entries }, comes) in in_order(&mut changes.ranked) {
+        for (Ranked { user, as_of, entries }, comes) in in_order(&mut changes.ranked) {
             touched.insert(user.clone());
             for item in entries.iter().map(|entry| &entry.item) {
                 if comes {
@@ -281,7 +302,7 @@ impl<U: Key, I: Key, C: Key> Shelves<U, I, C> {
                     }
                 }
             }
-            self.users.entry(user).or_default().ranked = if comes { entries } else { Vec::new() };
+            self.users.entry(user).or_default().ranked = comes.then_some((as_of, entries));
         }
         for (row, comes) in in_order(&mut changes.hidden) {
             let shelf = self.users.entry(row.user().clone()).or_default();
@@ -305,12 +326,12 @@ impl<U: Key, I: Key, C: Key> Shelves<U, I, C> {
             let Some(shelf) = self.users.get_mut(&user) else { continue };
             let list = list(shelf, &self.facts, self.rules);
             if shelf.list != list {
-                let row = |entries| Ranked { user: user.clone(), entries };
+                let row = |(as_of, entries)| Ranked { user: user.clone(), as_of, entries };
                 said.extend(shelf.list.take().map(|list| (row(list), -1)));
                 said.extend(list.clone().map(|list| (row(list), 1)));
                 shelf.list = list;
             }
-            if shelf.ranked.is_empty() && shelf.items.is_empty() && shelf.categories.is_empty() {
+            if shelf.ranked.is_none() && shelf.items.is_empty() && shelf.categories.is_empty() {
                 self.users.remove(&user);
             }
         }
@@ -323,10 +344,11 @@ fn list<I: Hash + Eq + Clone, C: Hash + Eq>(
     shelf: &Shelf<I, C>,
     facts: &FxHashMap<I, (C, bool)>,
     rules: ListRules,
-) -> Option<Vec<Entry<I>>> {
+) -> Option<(Millis, Vec<Entry<I>>)> {
+    let (as_of, ranked) = shelf.ranked.as_ref()?;
     let mut categories: FxHashMap<&C, usize> = FxHashMap::default();
     let mut list = Vec::new();
-    for entry in &shelf.ranked {
+    for entry in ranked {
         if list.len() == rules.length {
             break;
         }
@@ -342,7 +364,7 @@ fn list<I: Hash + Eq + Clone, C: Hash + Eq>(
         }
         list.push(entry.clone());
     }
-    (!list.is_empty()).then_some(list)
+    (!list.is_empty()).then_some((*as_of, list))
 }
 
 #[cfg(test)]
@@ -433,7 +455,10 @@ mod tests {
                 Event::Ranked(user, items) => {
                     let entry = |item| Entry { item, source: 0, because: None };
                     let entries: Vec<_> = items.into_iter().map(entry).collect();
-                    Some((user, (!entries.is_empty()).then_some(entries)))
+                    Some(match entries.is_empty() {
+                        true => Suggested::Gone(user),
+                        false => Suggested::To(Ranked { user, as_of: 0, entries }),
+                    })
                 }
                 _ => None,
             });
@@ -445,7 +470,7 @@ mod tests {
                 Event::Hidden(row, comes) => Some(Update { row, diff: if comes { 1 } else { -1 } }),
                 _ => None,
             });
-            let ranked = ranked.key_by(|of| of.0).maintain("ranked", Standing::new())?;
+            let ranked = ranked.key_by(|of| *of.user()).maintain("ranked", Standing::new())?;
             let facts = facts.key_by(|fact| fact.0).maintain("facts", Facts)?;
             let hidden = hidden.key_by(|change| *change.row.user()).maintain("hidden", Hiding::new())?;
             lists("lists", ranked, facts, hidden, RULES)?.sink("out", to_out.clone())

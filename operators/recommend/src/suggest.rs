@@ -1,7 +1,7 @@
 //! What several sources suggest to a user, on its way through them.
 
 use serde::{Deserialize, Serialize};
-use tidemill::Key;
+use tidemill::{Key, Millis};
 
 /// An item that a source suggests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub struct Suggestion<I> {
 pub struct Suggestions<U, I> {
     /// For whom.
     pub user: U,
+    /// The time of the user's event that it is asked after, in ms since 1970 UTC.
+    pub as_of: Millis,
     /// The user's items so far, the latest last.
     pub history: Vec<I>,
     /// What each source says, best first.
@@ -31,8 +33,8 @@ pub struct Suggestions<U, I> {
 
 impl<U, I> Suggestions<U, I> {
     /// The question, before anybody was asked.
-    pub fn new(user: U, history: Vec<I>) -> Self {
-        Suggestions { user, history, lists: Vec::new() }
+    pub fn new(user: U, as_of: Millis, history: Vec<I>) -> Self {
+        Suggestions { user, as_of, history, lists: Vec::new() }
     }
 
     /// With another source's list.
@@ -58,6 +60,8 @@ pub struct Entry<I> {
 pub struct Ranked<U, I> {
     /// Who.
     pub user: U,
+    /// The time of the user's event after which it was suggested, in ms since 1970 UTC.
+    pub as_of: Millis,
     /// What, each item once.
     pub entries: Vec<Entry<I>>,
 }

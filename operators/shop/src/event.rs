@@ -63,6 +63,18 @@ pub enum Action {
         /// Which.
         item: u64,
     },
+    /// Does not want to be shown anything of a category.
+    Block {
+        /// Which.
+        category: u64,
+    },
+    /// Did not pay for a purchase after all: the card's owner says that it was somebody else.
+    Chargeback {
+        /// The order.
+        order: u64,
+        /// Which item of it.
+        item: u64,
+    },
     /// Wants to be forgotten: all that was known of the user until then goes.
     Forget,
 }
@@ -77,8 +89,38 @@ impl Action {
             | Action::Cancellation { item, .. }
             | Action::Rating { item, .. }
             | Action::Shown { item, .. }
-            | Action::NotInterested { item } => Some(item),
-            Action::Forget => None,
+            | Action::NotInterested { item }
+            | Action::Chargeback { item, .. } => Some(item),
+            Action::Block { .. } | Action::Forget => None,
         }
     }
+}
+
+/// Something that changes about an item. When is the event's time in the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ItemEvent {
+    /// Which.
+    pub item: u64,
+    /// What is new.
+    pub change: ItemChange,
+}
+
+/// What changes about an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ItemChange {
+    /// It is sold from now on, or is of another category than before.
+    Listed {
+        /// What it is one of.
+        category: u64,
+    },
+    /// So many are left; 0 means that it is out of stock.
+    Stock {
+        /// How many.
+        left: u32,
+    },
+    /// It costs so much from now on.
+    Price {
+        /// The price of one, in cents.
+        cents: i64,
+    },
 }

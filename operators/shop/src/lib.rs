@@ -28,9 +28,19 @@
 #![deny(missing_docs)]
 
 mod behaviour;
+mod clean;
 mod event;
+mod items;
 mod ledger;
+mod line;
+mod segment;
+mod trending;
 
 pub use behaviour::{Behaviour, Funnel, Interest, Rfm, Stage};
-pub use event::{Action, ShopEvent};
+pub use clean::{Clean, Cleaning, CountReasons, Dropped, Rates, Reason, Rules};
+pub use event::{Action, ItemChange, ItemEvent, ShopEvent};
+pub use items::{Facts, ItemFact};
 pub use ledger::{Held, Ledgers};
+pub use line::{Currency, Kind, Line};
+pub use segment::{Segment, Segments, Thresholds, segment_sizes};
+pub use trending::{FRESH, Trend, Trending};

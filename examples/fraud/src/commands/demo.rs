@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let start = Instant::now();
     let table = Table::new(&history.payments, &history.features)?;
     let spec = chosen(&[MODEL.to_owned()])?.remove(0);
-    let network = models::train(&table, &spec, fold, 0)?;
+    let network = models::train(&table, &spec, fold.train_days(), 0)?;
     let models_dir = arguments.dir.join("models");
     std::fs::create_dir_all(&models_dir).with_context(|| format!("cannot make the folder {}", models_dir.display()))?;
     let model = models_dir.join(MODEL);

@@ -46,7 +46,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
     for spec in specs {
         let start = Instant::now();
-        let network = models::train(&table, &spec, Fold::new(arguments.day), arguments.seed)?;
+        let network = models::train(&table, &spec, Fold::new(arguments.day).train_days(), arguments.seed)?;
         let path = out.join(spec.name);
         network.save(&path)?;
         eprintln!(

@@ -77,7 +77,7 @@ pub fn evaluate(
                     let next = lock(&waiting).next();
                     let Some(&(spec, seed, fold)) = next else { break };
                     let start = Instant::now();
-                    let network = train(table, &specs[spec], folds[fold], seed);
+                    let network = train(table, &specs[spec], folds[fold].train_days(), seed);
                     let took = start.elapsed();
                     let scored = network.and_then(|network| logits(table, &network, &tests[fold]));
                     let mut done = lock(&done);

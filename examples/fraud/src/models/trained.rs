@@ -1,5 +1,7 @@
 //! Training a model on a fold's week, and asking it about payments.
 
+use std::ops::Range;
+
 use serde_json::json;
 use tidemill_torch::{
     Architecture, Description, Error, Network, Standard,
@@ -7,17 +9,17 @@ use tidemill_torch::{
 };
 
 use super::{Inputs, Spec, Table};
-use crate::protocol::Fold;
+use crate::protocol::places;
 
-/// Trains `spec` on the training week of `fold`, of which all labels are known a week later.
+/// Trains `spec` on the payments of these days, of which all labels are known: [`Fold::train_days`](crate::protocol::Fold::train_days).
 ///
-/// Sequences reach back beyond the week; the standardisation is that of the week's own payments.
+/// Sequences reach back beyond the first day; the standardisation is that of the payments of these days.
 ///
 /// # Errors
 ///
-/// As [`train::fit`], which has nothing to complain of unless the fold is empty.
-pub fn train(table: &Table<'_>, spec: &Spec, fold: Fold, seed: u64) -> Result<Network, Error> {
-    let places: Vec<usize> = fold.train(table.payments()).collect();
+/// As [`train::fit`], which has nothing to complain of unless there are none.
+pub fn train(table: &Table<'_>, spec: &Spec, days: Range<u32>, seed: u64) -> Result<Network, Error> {
+    let places: Vec<usize> = places(table.payments(), days.clone()).collect();
     let names = spec.inputs.names();
     let architecture = Architecture { sequence: spec.sequence, features: names.len(), network: spec.network.clone() };
     let mut description = Description::new(architecture, names.iter().copied());
@@ -28,7 +30,7 @@ pub fn train(table: &Table<'_>, spec: &Spec, fold: Fold, seed: u64) -> Result<Ne
     let history = train::fit(&mut network, &data, &table.labels(&places), &options)?;
     network.note_training(json!({
         "model": spec.name,
-        "days": fold.train_days(),
+        "days": days,
         "seed": seed,
         "options": options,
         "history": history,
@@ -63,7 +65,7 @@ mod tests {
         let table = Table::new(&BENCHMARK[..rows], &batch::features(&BENCHMARK[..rows])).unwrap();
         for mut spec in specs() {
             spec.options.epochs = 0;
-            let network = train(&table, &spec, Fold::new(0), 1).unwrap();
+            let network = train(&table, &spec, 0..7, 1).unwrap();
             assert_eq!(network.description().training["model"], spec.name);
             assert_eq!(logits(&table, &network, &[0, rows - 1]).unwrap().len(), 2, "{}", spec.name);
         }

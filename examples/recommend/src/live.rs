@@ -1,0 +1,209 @@
+//! The graph that keeps the list of each shopper.
+//!
+//! ```text
+//! what holds ─┬─ histories ─┬─ nearest histories ────┐
+//!             ├─ views ─────┼─ what follows ─────────┤
+//!             │             │    what goes together ─┤
+//!             │             │                trends ─┤     feedback ── weights
+//!             │             └─ each new history: suggestions by all of these, and the Transformer ── ranked ─┐
+//!             ├─ bought, not wanted, blocked ────────────────────────────────────────────────────────── lists
+//! items ──────┴─ categories, stock ──────────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Suggestions are made for a user when the user acts, from what all others have taught by then; lists are made of them
+//! whenever something changes that decides what may be shown. When a user is forgotten, the suggestions of all users who were
+//! there lately are made anew, and those of others dropped until they come again: so nothing of the forgotten one is left.
+
+use serde::{Deserialize, Serialize};
+use tidemill::time::hours;
+use tidemill::{Collection, Millis, Result, Stream, Update};
+use tidemill_events::{AsOf, Asked, WithEachRow};
+use tidemill_inference::{Infer, Pool};
+use tidemill_rank::Summed;
+use tidemill_recommend::{
+    After, Entry, Fact, Feedback, Hidden, Hiding, ItemRow, LastItems, Learned, Lessons, ListRules, Nearest, Neighbours,
+    Ranked, Ranker, Ranking, Session, Standing, Suggested, Suggestion, Suggestions, Together, Touch, Trends,
+    WeightsRow, WithItems, lists,
+};
+use tidemill_shop::{Action, Held};
+
+use crate::taste::Taste;
+
+/// Of what trends are kept: an item's category, or everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Group {
+    /// Everything.
+    All,
+    /// A category.
+    Category(u64),
+}
+
+/// How much is kept and looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Two items of a history are linked if they are at most so many places apart, up to 10.
+    pub reach: usize,
+    /// Of each item so many are kept that follow it.
+    pub keep: usize,
+    /// The last items of a history, which the Transformer sees.
+    pub history: usize,
+    /// The last of these, by which all others suggest.
+    pub last: usize,
+    /// How nearest histories are found.
+    pub nearest: Nearest,
+    /// Items that each source suggests at most.
+    pub suggested: usize,
+    /// Items of these that are kept for each user: what may come into the list when others go.
+    pub ranked: usize,
+    /// How lists are made of them.
+    pub list: ListRules,
+    /// A user who has done nothing for so many ms is not there any more.
+    pub there: Millis,
+    /// Whether feedback teaches the ranker. What it has learnt of a user who is forgotten stays.
+    pub learns: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            reach: 4,
+            keep: 50,
+            history: 50,
+            last: 8,
+            nearest: Nearest { recent: 300, neighbours: 60, length: 8 },
+            suggested: 20,
+            ranked: 40,
+            list: ListRules::default(),
+            there: hours(1),
+            learns: true,
+        }
+    }
+}
+
+/// The sources, in the order in which a ranker knows them.
+pub const SOURCES: [&str; 5] =
+    ["looked at after", "bought with", "people like you look at it", "trending", "your taste"];
+
+/// The place of the Transformer among them.
+const TASTE: usize = 4;
+
+/// What the graph is given beside the events that hold.
+pub struct Given<'s> {
+    /// Items' categories, and whether they are in stock.
+    pub facts: Collection<'s, Fact<u64, u64>>,
+    /// What is trending.
+    pub trends: Collection<'s, Summed<Group, u64>>,
+    /// What is bought with what.
+    pub together: Collection<'s, ItemRow<u64>>,
+    /// An event for each user who is forgotten, in the epoch in which that happens.
+    pub forgets: Stream<'s, Millis>,
+}
+
+/// What it keeps.
+pub struct Kept<'s> {
+    /// What each user may be shown now.
+    pub lists: Collection<'s, Ranked<u64, u64>>,
+    /// What is suggested to each user.
+    pub ranked: Collection<'s, Ranked<u64, u64>>,
+    /// What is looked at after what.
+    pub after: Collection<'s, ItemRow<u64>>,
+    /// The last items of each user.
+    pub histories: Collection<'s, Session<u64, u64>>,
+    /// What is hidden from each user.
+    pub hidden: Collection<'s, Hidden<u64, u64, u64>>,
+    /// What the sources weigh.
+    pub weights: Collection<'s, WeightsRow>,
+}
+
+/// Builds the graph. `category` says what an item is one of.
+pub fn recommend<'s>(
+    held: Stream<'s, Update<Held>>,
+    given: Given<'s>,
+    taste: Option<&Pool<Taste>>,
+    settings: Settings,
+    category: impl Fn(u64) -> u64 + 'static,
+) -> Result<Kept<'s>> {
+    let touches = held.clone().filter_map(|Update { row: Held { time, seq, event }, diff }| match event.action {
+        Action::View { item } | Action::Purchase { item, .. } => {
+            Some(Update { row: Touch { owner: event.user, time, seq, item }, diff })
+        }
+        _ => None,
+    });
+    let touches = touches.key_by(|touch| touch.row.owner);
+    let histories = touches.clone().maintain("histories", LastItems::new(settings.history))?;
+    let after = touches.followers("what follows", settings.reach, settings.keep)?;
+    let hidden =
+        held.clone().filter_map(hides).key_by(|change| *change.row.user()).maintain("hidden", Hiding::new())?;
+
+    let (new, gone) = histories.clone().changes(|session| session.time).branch(|change| change.diff > 0);
+    let again = given.forgets.with_each_row("after somebody is forgotten", histories.clone())?;
+    let (again, left) = again.branch(move |(now, session)| session.time >= now.saturating_sub(settings.there));
+    let new = new.map(|change| change.row).union(again.map(|(_, session)| session));
+    let gone = gone.map(|change| change.row.session).union(left.map(|(_, session)| session.session));
+
+    let Settings { last, suggested, nearest, .. } = settings;
+    let mut asked = new.map(|session| Suggestions::new(session.session, session.time, session.items));
+    asked = added(asked.ask("suggest what follows", after.clone(), AsOf::Now, After::new(last, suggested))?);
+    asked =
+        added(asked.ask("suggest what goes together", given.together, AsOf::Now, Together::new(last, suggested))?);
+    let short = histories.clone().map(move |session| {
+        let items = session.items[session.items.len().saturating_sub(last)..].to_vec();
+        Session { items, ..session }
+    });
+    asked = added(asked.ask("suggest by nearest histories", short, AsOf::Now, Neighbours::new(nearest, suggested))?);
+    let group = move |item: Option<&u64>| item.map_or(Group::All, |item| Group::Category(category(*item)));
+    asked = added(asked.ask("suggest what is trending", given.trends, AsOf::Now, Trends::new(suggested, group))?);
+    if let Some(pool) = taste {
+        let scored = asked.infer("suggest by taste", pool, |of| of.history.clone())?;
+        asked = scored.map(|(of, taste)| {
+            let suggestion = |(item, score): (u64, tidemill_inference::Score)| Suggestion {
+                item,
+                score: score.to_f64().exp(),
+                because: None,
+            };
+            let list = taste.into_iter().filter(|(item, _)| !of.history.contains(item)).map(suggestion).collect();
+            of.with(list)
+        });
+    }
+
+    let ranker = Ranker::new(if taste.is_some() { TASTE + 1 } else { TASTE }, RATE);
+    let feedback = held.flat_map(move |change| feedback(change, settings.learns));
+    let feedback = feedback.union(asked.clone().filter(move |_| settings.learns).map(|of| Feedback::suggested(&of)));
+    let lessons = feedback.key_by(|feedback| *feedback.user()).process("lessons", Lessons::new(settings.there))?;
+    let weights = lessons.key_by(|_| ()).maintain("weights", Learned::new(ranker.clone()))?;
+    let ranked = asked.ask("rank", weights.clone(), AsOf::Now, Ranking::new(ranker, settings.ranked))?;
+    let ranked = ranked.map(|(Suggestions { user, as_of, .. }, entries): (_, Vec<Entry<u64>>)| {
+        Suggested::To(Ranked { user, as_of, entries })
+    });
+    let ranked = ranked.union(gone.map(Suggested::Gone)).key_by(|of| *of.user()).maintain("ranked", Standing::new())?;
+    let lists = lists("lists", ranked.clone(), given.facts, hidden.clone(), settings.list)?;
+    Ok(Kept { lists, ranked, after, histories, hidden, weights })
+}
+
+/// How fast the ranker learns.
+const RATE: f64 = 0.02;
+
+fn added<'s>(answered: Stream<'s, (Suggestions<u64, u64>, Vec<Suggestion<u64>>)>) -> Stream<'s, Suggestions<u64, u64>> {
+    answered.map(|(of, list)| of.with(list))
+}
+
+/// What an event hides from its user.
+fn hides(Update { row: Held { event, .. }, diff }: Update<Held>) -> Option<Update<Hidden<u64, u64, u64>>> {
+    let user = event.user;
+    let row = match event.action {
+        Action::Purchase { item, .. } | Action::NotInterested { item } => Hidden::Item { user, item },
+        Action::Block { category } => Hidden::Category { user, category },
+        _ => return None,
+    };
+    Some(Update { row, diff })
+}
+
+/// What an event says of how suggestions do.
+fn feedback(Update { row: Held { event, .. }, diff }: Update<Held>, learns: bool) -> Option<Feedback<u64, u64>> {
+    let user = event.user;
+    match event.action {
+        Action::Shown { item, .. } if learns && diff > 0 => Some(Feedback::Shown { user, item }),
+        Action::View { item } if learns && diff > 0 => Some(Feedback::Chosen { user, item }),
+        _ => None,
+    }
+}
