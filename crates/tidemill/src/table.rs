@@ -74,6 +74,14 @@ impl<K: Key + Sync, R: Clone> Table<K, R> {
         self.read(key).get(key).map(f)
     }
 
+    /// All rows, in no order. Those of an epoch that is written meanwhile may be among them in part.
+    pub fn rows(&self) -> Vec<R> {
+        let rows = |shard: &RwLock<FxHashMap<K, R>>| {
+            shard.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect::<Vec<R>>()
+        };
+        self.shards.iter().flat_map(rows).collect()
+    }
+
     /// How many keys have a row.
     pub fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner).len()).sum()

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use tidemill::time::hours;
 use tidemill::{Collection, Millis, Result, Stream, Update};
 use tidemill_events::{AsOf, Asked, WithEachRow};
-use tidemill_inference::{Infer, Pool};
+use tidemill_inference::{Infer, Pool, Score};
 use tidemill_rank::Summed;
 use tidemill_recommend::{
     After, Entry, Fact, Feedback, Hidden, Hiding, ItemRow, LastItems, Learned, Lessons, ListRules, Nearest, Neighbours,
@@ -59,6 +59,9 @@ pub struct Settings {
     pub list: ListRules,
     /// A user who has done nothing for so many ms is not there any more.
     pub there: Millis,
+    /// Suggestions are asked of the Transformer from this time on, in ms since 1970 UTC: not for each step of a history that
+    /// is read in.
+    pub taste_from: Millis,
     /// Whether feedback teaches the ranker. What it has learnt of a user who is forgotten stays.
     pub learns: bool,
 }
@@ -75,6 +78,7 @@ impl Default for Settings {
             ranked: 40,
             list: ListRules::default(),
             there: hours(1),
+            taste_from: Millis::MIN,
             learns: true,
         }
     }
@@ -82,10 +86,7 @@ impl Default for Settings {
 
 /// The sources, in the order in which a ranker knows them.
 pub const SOURCES: [&str; 5] =
-    ["looked at after", "bought with", "people like you look at it", "trending", "your taste"];
-
-/// The place of the Transformer among them.
-const TASTE: usize = 4;
+    ["to your taste", "looked at after", "bought with", "liked by people like you", "trending"];
 
 /// What the graph is given beside the events that hold.
 pub struct Given<'s> {
@@ -95,8 +96,8 @@ pub struct Given<'s> {
     pub trends: Collection<'s, Summed<Group, u64>>,
     /// What is bought with what.
     pub together: Collection<'s, ItemRow<u64>>,
-    /// An event for each user who is forgotten, in the epoch in which that happens.
-    pub forgets: Stream<'s, Millis>,
+    /// Times at which all lists are made anew: an event for each user who is forgotten, in the epoch in which that happens.
+    pub again: Stream<'s, Millis>,
 }
 
 /// What it keeps.
@@ -136,13 +137,24 @@ pub fn recommend<'s>(
         held.clone().filter_map(hides).key_by(|change| *change.row.user()).maintain("hidden", Hiding::new())?;
 
     let (new, gone) = histories.clone().changes(|session| session.time).branch(|change| change.diff > 0);
-    let again = given.forgets.with_each_row("after somebody is forgotten", histories.clone())?;
+    let again = given.again.with_each_row("lists made anew", histories.clone())?;
     let (again, left) = again.branch(move |(now, session)| session.time >= now.saturating_sub(settings.there));
-    let new = new.map(|change| change.row).union(again.map(|(_, session)| session));
+    let new = new.map(|change| (change.row.time, change.row)).union(again);
     let gone = gone.map(|change| change.row.session).union(left.map(|(_, session)| session.session));
 
     let Settings { last, suggested, nearest, .. } = settings;
-    let mut asked = new.map(|session| Suggestions::new(session.session, session.time, session.items));
+    let mut asked = match taste {
+        None => new.map(|(_, session)| asked(session).with(Vec::new())),
+        Some(pool) => {
+            let (live, past) = new.branch(move |(now, _)| *now >= settings.taste_from);
+            let live = live.map(|(_, session)| asked(session));
+            let live = live.infer("suggest by taste", pool, |of| of.history.clone())?.map(|(of, likely)| {
+                let list = tasty(&of.history, likely);
+                of.with(list)
+            });
+            live.union(past.map(|(_, session)| asked(session).with(Vec::new())))
+        }
+    };
     asked = added(asked.ask("suggest what follows", after.clone(), AsOf::Now, After::new(last, suggested))?);
     asked =
         added(asked.ask("suggest what goes together", given.together, AsOf::Now, Together::new(last, suggested))?);
@@ -153,20 +165,7 @@ pub fn recommend<'s>(
     asked = added(asked.ask("suggest by nearest histories", short, AsOf::Now, Neighbours::new(nearest, suggested))?);
     let group = move |item: Option<&u64>| item.map_or(Group::All, |item| Group::Category(category(*item)));
     asked = added(asked.ask("suggest what is trending", given.trends, AsOf::Now, Trends::new(suggested, group))?);
-    if let Some(pool) = taste {
-        let scored = asked.infer("suggest by taste", pool, |of| of.history.clone())?;
-        asked = scored.map(|(of, taste)| {
-            let suggestion = |(item, score): (u64, tidemill_inference::Score)| Suggestion {
-                item,
-                score: score.to_f64().exp(),
-                because: None,
-            };
-            let list = taste.into_iter().filter(|(item, _)| !of.history.contains(item)).map(suggestion).collect();
-            of.with(list)
-        });
-    }
-
-    let ranker = Ranker::new(if taste.is_some() { TASTE + 1 } else { TASTE }, RATE);
+    let ranker = Ranker::new(SOURCES.len(), RATE);
     let feedback = held.flat_map(move |change| feedback(change, settings.learns));
     let feedback = feedback.union(asked.clone().filter(move |_| settings.learns).map(|of| Feedback::suggested(&of)));
     let lessons = feedback.key_by(|feedback| *feedback.user()).process("lessons", Lessons::new(settings.there))?;
@@ -182,6 +181,17 @@ pub fn recommend<'s>(
 
 /// How fast the ranker learns.
 const RATE: f64 = 0.02;
+
+/// The question for a user's history.
+fn asked(Session { session, time, items }: Session<u64, u64>) -> Suggestions<u64, u64> {
+    Suggestions::new(session, time, items)
+}
+
+/// What the Transformer suggests; of each item how likely it is beside the likeliest.
+fn tasty(history: &[u64], likely: Vec<(u64, Score)>) -> Vec<Suggestion<u64>> {
+    let new = likely.into_iter().filter(|(item, _)| !history.contains(item));
+    new.map(|(item, score)| Suggestion { item, score: score.to_f64().exp(), because: None }).collect()
+}
 
 fn added<'s>(answered: Stream<'s, (Suggestions<u64, u64>, Vec<Suggestion<u64>>)>) -> Stream<'s, Suggestions<u64, u64>> {
     answered.map(|(of, list)| of.with(list))

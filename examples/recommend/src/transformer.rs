@@ -13,37 +13,55 @@ use tidemill_torch::sasrec::{Description, Options, SasRec};
 pub struct Settings {
     /// Passes over the histories at most; the best by the last item of each history, which is held back, is kept.
     #[arg(long, value_name = "N", default_value_t = 60)]
-    epochs: usize,
+    pub epochs: usize,
     /// Passes without a better one after which training ends.
     #[arg(long, value_name = "N", default_value_t = 6)]
-    patience: usize,
+    pub patience: usize,
     /// Histories a step.
     #[arg(long, value_name = "N", default_value_t = 128)]
-    batch: usize,
+    pub batch: usize,
     /// Width of an item's embedding.
     #[arg(long, value_name = "N", default_value_t = 64)]
-    width: usize,
+    pub width: usize,
     /// Blocks of attention.
     #[arg(long, value_name = "N", default_value_t = 2)]
-    blocks: usize,
+    pub blocks: usize,
     /// Attention heads.
     #[arg(long, value_name = "N", default_value_t = 2)]
-    heads: usize,
+    pub heads: usize,
     /// The last items of a history that are looked at.
     #[arg(long, value_name = "N", default_value_t = 50)]
-    length: usize,
+    pub length: usize,
     /// What share of numbers training sets to 0.
     #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
-    dropout: f64,
+    pub dropout: f64,
     /// Adam's step size.
     #[arg(long, value_name = "STEP", default_value_t = 1e-3)]
-    learning_rate: f64,
+    pub learning_rate: f64,
     /// Adam's weight decay.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    weight_decay: f64,
+    pub weight_decay: f64,
     /// Draws first weights, order and dropout.
     #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
+    pub seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            epochs: 60,
+            patience: 6,
+            batch: 128,
+            width: 64,
+            blocks: 2,
+            heads: 2,
+            length: 50,
+            dropout: 0.5,
+            learning_rate: 1e-3,
+            weight_decay: 0.0,
+            seed: 1,
+        }
+    }
 }
 
 /// A network with the items it knows.

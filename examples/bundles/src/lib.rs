@@ -1,0 +1,6 @@
+//! What is bought together and what is bought next, kept true through cancellations and forgotten users.
+
+pub mod graph;
+pub mod input;
+pub mod metrics;
+pub mod next_basket;

@@ -1,0 +1,46 @@
+//! What a single event touches: the lines of a run, with events that each have an epoch of their own at its end.
+
+use tidemill::Millis;
+use tidemill_shop::{Kind, Line};
+
+/// Lines an epoch.
+pub const EPOCH: usize = 1_024;
+
+/// A line that says nothing and is dropped: it holds a place in the stream.
+pub fn filler(id: u64, time: Millis) -> Line {
+    Line {
+        id,
+        time,
+        kind: Kind::Unknown,
+        user: None,
+        item: None,
+        order: None,
+        category: None,
+        number: None,
+        amount: None,
+        currency: None,
+    }
+}
+
+/// The lines, filled up to whole epochs, and then each of `events` at the beginning of an epoch of its own.
+pub fn with_events(mut lines: Vec<Line>, events: &[Line]) -> Vec<Line> {
+    let last = events.iter().map(|line| line.time).min().unwrap_or(0);
+    fill(&mut lines, last);
+    for event in events {
+        lines.push(*event);
+        fill(&mut lines, event.time);
+    }
+    lines
+}
+
+fn fill(lines: &mut Vec<Line>, time: Millis) {
+    let whole = lines.len().next_multiple_of(EPOCH);
+    // Ids from the top, which no simulation uses.
+    lines.extend((lines.len()..whole).map(|place| filler(u64::MAX - place as u64, time)));
+}
+
+/// The same lines without those of a user, whose places are held.
+pub fn without(lines: &[Line], user: u64) -> Vec<Line> {
+    let held = |line: &Line| if line.user == Some(user) { filler(line.id, line.time) } else { *line };
+    lines.iter().map(held).collect()
+}

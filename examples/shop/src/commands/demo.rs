@@ -1,0 +1,152 @@
+//! `shop demo`: from nothing to four answers.
+
+use super::run::{FRAUD_FROM, Input, Screen, answer, print};
+use super::{Shop, catalogue, options, rules};
+use anyhow::Context;
+use fraud::transaction::Transaction;
+use recommend::transformer::Settings as Transformer;
+use rustc_hash::FxHashSet;
+use shop::payments::payment;
+use shop::training::Past;
+use shop_simulator::{SimulatedShop, Simulation};
+use std::path::PathBuf;
+use std::sync::PoisonError;
+use std::time::Instant;
+use tidemill::Config;
+use tidemill::time::days;
+use tidemill_shop::Clean;
+
+/// The flags of `shop demo`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    shop: Shop,
+    /// The folder for the models.
+    #[arg(long, value_name = "DIR", default_value = "data/models/shop")]
+    models: PathBuf,
+    /// Passes of the Transformer over the histories.
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    epochs: usize,
+    /// Worker threads.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    workers: usize,
+}
+
+/// Simulates, trains on the first weeks, and answers all of it.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let began = Instant::now();
+    tidemill_torch::one_thread_each();
+    let config = || Config { progress: true, signals: true, ..Config::workers(arguments.workers) };
+    let settings = arguments.shop.settings();
+    let folder = &arguments.models;
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+
+    eprintln!(
+        "1/3  reading the first two thirds of {} simulated days through the graph, for what models learn from …",
+        settings.days
+    );
+    let history = settings.days * 2 / 3;
+    let until = settings.start + days(i64::from(history));
+    let first = SimulatedShop::new(settings.clone()).first_days(history);
+    let past = Past::of(first, &rules(), days(365), 50, config())?;
+    eprintln!(
+        "2/3  training with libtorch: a fraud model on {} payments, a Transformer on {} histories …",
+        past.payments.len(),
+        past.histories.len()
+    );
+    let (payments, frauds) = past.train_frauds(folder, config())?;
+    past.train_taste(
+        &Transformer {
+            epochs: arguments.epochs,
+            learning_rate: 0.003,
+            width: 32,
+            dropout: 0.2,
+            ..Transformer::default()
+        },
+        folder,
+    )?;
+    let trained_s = began.elapsed().as_secs_f64();
+
+    eprintln!("3/3  one stream, four answers …");
+    let mut options = options(catalogue(&settings), Some(folder));
+    options.lists.taste_from = until;
+    let screen = Screen::default();
+    let report =
+        answer(&Input::Simulated(SimulatedShop::new(settings.clone())), &options, &screen, config())?.finished()?;
+
+    println!("\nTidemill, {:.0} s after the start, {} workers\n", began.elapsed().as_secs_f64(), arguments.workers);
+    print(&screen, &options.catalogue);
+    let truth = Judged::of(Simulation::new(settings), until);
+    let called = screen.frauds.lock().unwrap_or_else(PoisonError::into_inner);
+    let called: FxHashSet<Transaction> = called
+        .keys()
+        .map(|features| Transaction {
+            sec: features.sec,
+            customer: features.customer,
+            terminal: features.terminal,
+            cents: features.cents,
+            fraud: false,
+            scenario: 0,
+        })
+        .filter(|payment| payment.time_ms() >= until)
+        .collect();
+    let right = called.intersection(&truth.frauds).count();
+    println!(
+        "    of the {} frauds among {} payments after the training: {right} called so (score from {FRAUD_FROM}), {} of what was called so were none",
+        truth.frauds.len(),
+        truth.payments,
+        called.len() - right
+    );
+    let asked = report.operator("suggest by taste").map_or(0, |operator| operator.records_in);
+    println!("\nwhat it took");
+    println!(
+        "    training       {trained_s:.0} s, on {payments} payments ({frauds} frauds) and {} histories",
+        past.histories.len()
+    );
+    println!(
+        "    {} lines in {:.1} s: {:.0}/s, with {asked} inferences of the Transformer; peak memory {} MiB",
+        report.records,
+        report.wall_s,
+        report.records as f64 / report.wall_s,
+        report.peak_kb / 1024
+    );
+    println!(
+        "    an epoch took  {:.1} ms (median), {:.1} ms (99 %)",
+        report.epoch_latency.p50_ms, report.epoch_latency.p99_ms
+    );
+    println!("\nwhat to try next");
+    println!(
+        "    cargo run --release -p shop -- show      what a stock-out, a cancellation and a forgotten user touch, row by row"
+    );
+    println!("    cargo run --release -p shop -- load      how long an event takes to its list, under load");
+    println!(
+        "    cargo run --release -p fraud -- demo     the fraud benchmark; -p bundles, -p behaviour, -p recommend: one answer each"
+    );
+    println!("    examples/shop/src/graph.rs               the graph, to change");
+    Ok(())
+}
+
+/// What is true of the payments after some time.
+struct Judged {
+    frauds: FxHashSet<Transaction>,
+    payments: usize,
+}
+
+impl Judged {
+    fn of(mut simulation: Simulation, from: i64) -> Self {
+        let rules = rules();
+        let (mut frauds, mut payments) = (FxHashSet::default(), 0);
+        while let Some(line) = simulation.next() {
+            if let Ok(Clean::Shopper(event)) = rules.check(&line)
+                && line.time >= from
+                && let Some((_, payment)) = payment(line.time, &event)
+            {
+                payments += 1;
+                if line.order.is_some_and(|order| simulation.truth().fraud(order).is_some()) {
+                    frauds.insert(payment);
+                }
+            }
+        }
+        Judged { frauds, payments }
+    }
+}

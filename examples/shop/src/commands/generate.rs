@@ -1,0 +1,26 @@
+//! `shop generate`: a simulated shop's stream as a file.
+
+use super::Shop;
+use anyhow::Context;
+use shop_simulator::{Simulation, write_jsonl};
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::PathBuf;
+
+/// The flags of `shop generate`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    shop: Shop,
+    /// The file, a JSON object a line.
+    #[arg(long, value_name = "FILE.jsonl")]
+    out: PathBuf,
+}
+
+/// Writes the file.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let file = &arguments.out;
+    let to = File::create(file).with_context(|| format!("cannot create {}", file.display()))?;
+    write_jsonl(Simulation::new(arguments.shop.settings()), BufWriter::new(to))
+        .with_context(|| format!("cannot write {}", file.display()))
+}

@@ -1,0 +1,235 @@
+//! `shop run`: a stream, answered.
+
+use super::{Shop, catalogue, options, print_list};
+use anyhow::Context;
+use rustc_hash::FxHashMap;
+use shop::catalogue::Catalogue;
+use shop::graph::{Options, answers};
+use shop_simulator::SimulatedShop;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tidemill::time::{days, minutes};
+use tidemill::{Config, Millis, Report, Table, Timing, execute};
+use tidemill_files::JsonLines;
+use tidemill_inference::Score;
+use tidemill_recommend::{BundleIndex, BundleRow, Measure, Ranked, Strongest};
+use tidemill_shop::{Funnel, Kind, Line, Reason, Segment, Stage, Trend};
+
+use fraud::features::Features;
+use recommend::live::Group;
+
+/// The flags of `shop run`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    shop: Shop,
+    /// A file as `shop generate` writes them, instead of a simulated shop.
+    #[arg(long, value_name = "FILE.jsonl")]
+    lines: Option<PathBuf>,
+    /// A folder with models: to tell frauds, and with the Transformer.
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    /// The Transformer is asked for each user's last state only, when all has been read.
+    #[arg(long, requires = "models")]
+    last_state: bool,
+    /// Lines an epoch.
+    #[arg(long, value_name = "N", default_value_t = 4_096)]
+    epoch_lines: usize,
+    #[command(flatten)]
+    engine: tidemill::Flags,
+}
+
+/// Where lines come from.
+#[derive(Clone)]
+pub enum Input {
+    /// A file.
+    File(JsonLines<Line>),
+    /// A shop that is simulated.
+    Simulated(SimulatedShop),
+}
+
+/// A score from which on a payment is called a fraud.
+pub const FRAUD_FROM: Score = Score::from_millionths(500_000);
+
+/// The four answers, for any thread to read.
+#[derive(Clone)]
+pub struct Screen {
+    /// What each user should see next.
+    pub lists: Table<u64, Ranked<u64, u64>>,
+    /// What is bought together.
+    pub bundles: Table<BundleRow<u64>, BundleRow<u64>>,
+    /// What users do.
+    pub funnel: Table<Funnel, Funnel>,
+    /// What is trending.
+    pub trends: Table<Trend<Group>, Trend<Group>>,
+    /// What kinds of customers there are.
+    pub segments: Table<u64, (u64, Segment)>,
+    /// Lines that were dropped.
+    pub dropped: Table<Reason, (Reason, u64)>,
+    /// The payments that were called frauds when they were made: each with the score it had then.
+    pub frauds: Arc<Mutex<FxHashMap<Features, Score>>>,
+    /// Payments that were scored.
+    pub scored: Arc<AtomicU64>,
+}
+
+impl Default for Screen {
+    fn default() -> Self {
+        Screen {
+            lists: Table::new(|row: &Ranked<u64, u64>| row.user),
+            bundles: Table::new(|row: &BundleRow<u64>| row.clone()),
+            funnel: Table::new(|row: &Funnel| *row),
+            trends: Table::new(|row: &Trend<Group>| *row),
+            segments: Table::new(|row: &(u64, Segment)| row.0),
+            dropped: Table::new(|row: &(Reason, u64)| row.0),
+            frauds: Arc::default(),
+            scored: Arc::default(),
+        }
+    }
+}
+
+/// Answers a stream.
+pub fn answer(input: &Input, options: &Options, screen: &Screen, config: Config) -> tidemill::Result<Report> {
+    let (input, options, screen) = (input.clone(), options.clone(), screen.clone());
+    execute(config, move |job| {
+        let rules = options.rules.clone();
+        let timing = Timing::by(move |line: &Line| rules.event_time(line)).disorder(minutes(1));
+        let lines = match &input {
+            Input::File(lines) => job.source("lines", lines.clone(), timing)?,
+            Input::Simulated(shop) => job.source("lines", shop.clone(), timing)?,
+        };
+        let answers = answers(lines, &options)?;
+        answers.kept.lists.sink("lists out", screen.lists.clone())?;
+        answers.bundles.sink("bundles out", screen.bundles.clone())?;
+        answers.funnel.sink("funnel out", screen.funnel.clone())?;
+        answers.trends.sink("trends out", screen.trends.clone())?;
+        answers.segments.sink("segments out", screen.segments.clone())?;
+        answers.dropped.sink("dropped out", screen.dropped.clone())?;
+        if let Some(scores) = answers.scores {
+            let (frauds, scored) = (Arc::clone(&screen.frauds), Arc::clone(&screen.scored));
+            scores.changes(|_| 0).for_each(move |change| {
+                let (features, score) = change.value.row;
+                if change.value.diff > 0 {
+                    scored.fetch_add(1, Ordering::Relaxed);
+                    if score >= FRAUD_FROM {
+                        frauds.lock().unwrap_or_else(PoisonError::into_inner).entry(features).or_insert(score);
+                    }
+                }
+            });
+        }
+        Ok(())
+    })
+}
+
+/// The categories of a file's items.
+fn listed(file: &Path) -> anyhow::Result<Catalogue> {
+    let lines = BufReader::new(File::open(file).with_context(|| format!("cannot open {}", file.display()))?).lines();
+    let mut listed = Vec::new();
+    for line in lines {
+        let line = line.with_context(|| format!("cannot read {}", file.display()))?;
+        // What is no line is the source's to reject.
+        listed.extend(serde_json::from_str::<Line>(&line).ok().filter(|line| line.kind == Kind::Listed));
+    }
+    Ok(Catalogue::of(listed))
+}
+
+/// Answers, and says what it took.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let settings = arguments.shop.settings();
+    let (input, catalogue, end) = match &arguments.lines {
+        Some(file) => (Input::File(JsonLines::new(file.clone())), listed(file)?, Millis::MAX / 4),
+        None => {
+            let end = settings.start + days(i64::from(settings.days) + 2);
+            (Input::Simulated(SimulatedShop::new(settings.clone())), catalogue(&settings), end)
+        }
+    };
+    let mut options = options(catalogue, arguments.models.as_deref());
+    if arguments.last_state {
+        options.refresh = Some(end);
+        options.lists.taste_from = end;
+        options.lists.there = Millis::MAX / 4;
+    }
+    let screen = Screen::default();
+    let config = Config { epoch_records: arguments.epoch_lines, ..Config::from_flags(&arguments.engine)? };
+    let report = answer(&input, &options, &screen, config)?.finished()?;
+    print(&screen, &options.catalogue);
+    let asked = report.operator("suggest by taste").map_or(0, |operator| operator.records_in);
+    println!(
+        "\n{} lines in {:.1} s on {} workers: {:.0} lines/s, {:.0} CPU s, peak memory {} MiB",
+        report.records,
+        report.wall_s,
+        report.workers,
+        report.records as f64 / report.wall_s,
+        report.cpu_s,
+        report.peak_kb / 1024
+    );
+    println!(
+        "inferences: {asked} histories by the Transformer, {} payments by the fraud model",
+        screen.scored.load(Ordering::Relaxed)
+    );
+    println!("an epoch: {:.1} ms median, {:.1} ms p99", report.epoch_latency.p50_ms, report.epoch_latency.p99_ms);
+    Ok(())
+}
+
+/// The four answers.
+pub fn print(screen: &Screen, catalogue: &Catalogue) {
+    println!("what should this shopper see next?     ({} shoppers have a list)", screen.lists.len());
+    let mut lists = screen.lists.rows();
+    lists.sort_by_key(|list| std::cmp::Reverse(list.as_of));
+    if let Some(list) = lists.first() {
+        println!("  user {}", list.user);
+        print_list(list, catalogue);
+    }
+    let mut index = BundleIndex::new();
+    screen.bundles.rows().into_iter().for_each(|row| index.change(row, true));
+    println!("\nwhat is bought together?               ({} orders)", index.baskets());
+    println!("    {:>8} {:>8} {:>7} {:>9} {:>11} {:>7}", "item", "with", "both", "support", "confidence", "lift");
+    for bundle in index.strongest(Strongest { by: Measure::Cosine, least: 5, n: 6 }) {
+        println!(
+            "    {:>8} {:>8} {:>7} {:>8.3}% {:>10.1}% {:>7.1}",
+            bundle.item,
+            bundle.with,
+            bundle.both,
+            bundle.support() * 100.0,
+            bundle.confidence() * 100.0,
+            bundle.lift()
+        );
+    }
+    println!("\nwhat do shoppers do?");
+    let sum =
+        |stage: Stage| -> i64 { screen.funnel.rows().iter().filter(|row| row.item == stage).map(|row| row.sum).sum() };
+    let (views, carts, purchases) = (sum(Stage::View), sum(Stage::Cart), sum(Stage::Purchase));
+    println!("    {views} views, {carts} in carts, {purchases} bought and kept");
+    let mut trends: Vec<_> = screen.trends.rows().into_iter().filter(|row| row.key == Group::All).collect();
+    trends.sort_by_key(|row| std::cmp::Reverse(row.sum));
+    let named: Vec<String> = trends.iter().take(6).map(|row| row.item.to_string()).collect();
+    println!("    trending: items {}", named.join(", "));
+    let mut sizes: FxHashMap<Segment, usize> = FxHashMap::default();
+    screen.segments.rows().iter().for_each(|row| *sizes.entry(row.1).or_default() += 1);
+    let mut sizes: Vec<_> = sizes.into_iter().collect();
+    sizes.sort();
+    let sizes: Vec<String> = sizes.iter().map(|(segment, size)| format!("{size} {}", segment.describe())).collect();
+    println!("    customers: {}", sizes.join(", "));
+    let mut dropped = screen.dropped.rows();
+    dropped.sort();
+    let dropped: Vec<String> = dropped.iter().map(|(reason, count)| format!("{count} {}", reason.describe())).collect();
+    println!("    lines dropped: {}", if dropped.is_empty() { "none".to_owned() } else { dropped.join(", ") });
+    println!("\nwhich payments are frauds?             ({} scored)", screen.scored.load(Ordering::Relaxed));
+    let frauds = screen.frauds.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut worst: Vec<(&Features, &Score)> = frauds.iter().collect();
+    worst.sort_by_key(|(features, score)| (std::cmp::Reverse(**score), **features));
+    println!("    {} were called frauds; the likeliest:", frauds.len());
+    for (features, score) in worst.into_iter().take(5) {
+        println!(
+            "    {score}   user {:<6} item {:<6} {:>9.2}   {} payments a day, {} in 30 days, for {:.2}",
+            features.customer,
+            features.terminal,
+            f64::from(features.cents) / 100.0,
+            features.c_n1,
+            features.c_n30,
+            features.c_s30 as f64 / 100.0
+        );
+    }
+}

@@ -1,0 +1,145 @@
+//! `shop show`: what single events touch, and the audit of a forgotten user.
+
+use super::{Shop, catalogue, options, print_list};
+use anyhow::Context;
+use shop::before_after::{filler, with_events, without};
+use shop::catalogue::Catalogue;
+use shop::record::{Recorder, Row, compare};
+use shop::replay::{Ran, replay};
+use shop_simulator::Simulation;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use tidemill::time::days;
+use tidemill::{Config, Update};
+use tidemill_recommend::Ranked;
+use tidemill_shop::{Action, Kind, Line};
+
+/// The flags of `shop show`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    shop: Shop,
+    /// A folder with models, to answer with the Transformer too.
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    #[command(flatten)]
+    engine: tidemill::Flags,
+}
+
+/// Shows all three, and audits.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let settings = arguments.shop.settings();
+    let mut options = options(catalogue(&settings), arguments.models.as_deref());
+    // What a ranker has learnt of a user cannot be taken back, so it does not learn here; README says so.
+    options.lists.learns = false;
+    options.scorer = None;
+    let config = || Config::from_flags(&arguments.engine);
+    let mut lines: Vec<Line> = Simulation::new(settings).collect();
+    // No earlier wish of anybody, and no list older than the last ones: then what follows is about one event each.
+    lines.retain(|line| line.kind != Kind::Forget);
+    let last = lines.iter().map(|line| line.time).filter(|time| *time < options.rules.latest).max().unwrap_or(0);
+    let last = last.min(arguments.shop.settings().start + days(i64::from(arguments.shop.days) + 7));
+
+    let ran = replay(with_events(lines.clone(), &[]), &options, config()?, Recorder::default())?;
+    let chosen = Chosen::of(&ran)?;
+    let line = |kind, user: Option<u64>, item: Option<u64>, step| Line {
+        kind,
+        user,
+        item,
+        ..filler(u64::MAX / 2 + step, last + step as i64)
+    };
+    let out = Line { number: Some(0), ..line(Kind::Stock, None, Some(chosen.item), 1) };
+    let (order, item, buyer) = chosen.bought;
+    let cancelled =
+        Line { order: Some(order), number: Some(1), ..line(Kind::Cancellation, Some(buyer), Some(item), 2) };
+    let forgotten = line(Kind::Forget, Some(chosen.leaves), None, 3);
+    let events = [out, cancelled, forgotten];
+    let with = replay(with_events(lines.clone(), &events), &options, config()?, Recorder::of_changes())?;
+    let first = with.recorded.changes.keys().rev().take(3).copied().collect::<BTreeSet<_>>();
+    let changes: Vec<&Vec<Update<Row>>> = first.iter().map(|epoch| &with.recorded.changes[epoch]).collect();
+    let [out, cancelled, gone] = changes[..] else { anyhow::bail!("an event touched nothing") };
+
+    println!("{} lines, {} lists, {} rows in all\n", lines.len(), ran.lists.len(), ran.recorded.rows.len());
+    println!("item {} is out of stock; it was in {} lists", chosen.item, chosen.in_lists);
+    touched(out);
+    show(&chosen.list, "before", &options.catalogue);
+    if let Some(after) = list_of(&with, chosen.list.user) {
+        show(&after, "after (and after what follows below)", &options.catalogue);
+    }
+    println!("\nuser {buyer} cancels one of item {item} of order {order}");
+    touched(cancelled);
+    cancelled
+        .iter()
+        .filter(|change| ["habits", "hidden", "interests"].contains(&change.row.0.as_str()))
+        .for_each(print_change);
+    println!("\nuser {} wants to be forgotten: {} events", chosen.leaves, chosen.events);
+    touched(gone);
+
+    let never = replay(with_events(without(&lines, chosen.leaves), &events), &options, config()?, Recorder::default())?;
+    let (rows, differ) = compare(&with.recorded, &never.recorded);
+    println!("\naudit: beside a replay that never saw user {}: {rows} rows, {differ} differ", chosen.leaves);
+    let trace = format!("user: {},", chosen.leaves);
+    let left = with.recorded.rows.keys().filter(|row| row.1.contains(&trace)).count();
+    println!("rows that name the user: {left}");
+    println!(
+        "not undone: what a ranker or a network has learnt; counts of dropped lines; payments in fraud windows, 30 days"
+    );
+    anyhow::ensure!(differ == 0 && left == 0, "something of the user is left");
+    Ok(())
+}
+
+/// What the events are about.
+struct Chosen {
+    /// An item that many lists have, how many, and one of these.
+    item: u64,
+    in_lists: usize,
+    list: Ranked<u64, u64>,
+    /// An order's line: order, item, user.
+    bought: (u64, u64, u64),
+    /// The user with the most events, and how many.
+    leaves: u64,
+    events: usize,
+}
+
+impl Chosen {
+    fn of(ran: &Ran) -> anyhow::Result<Self> {
+        let mut lists: BTreeMap<u64, usize> = BTreeMap::new();
+        ran.lists.keys().flat_map(|list| &list.entries).for_each(|entry| *lists.entry(entry.item).or_default() += 1);
+        let (item, in_lists) = lists.into_iter().max_by_key(|(_, count)| *count).context("there are no lists")?;
+        let list = ran.lists.keys().find(|list| list.entries.iter().any(|entry| entry.item == item));
+        let mut events: BTreeMap<u64, usize> = BTreeMap::new();
+        ran.held.keys().for_each(|held| *events.entry(held.event.user).or_default() += 1);
+        let (leaves, events) = events.into_iter().max_by_key(|(_, count)| *count).context("nothing holds")?;
+        let bought = ran.held.keys().rev().find_map(|held| match held.event.action {
+            Action::Purchase { order, item, .. } if held.event.user != leaves => Some((order, item, held.event.user)),
+            _ => None,
+        });
+        let (list, bought) =
+            (list.context("there are no lists")?.clone(), bought.context("nobody has bought anything")?);
+        Ok(Chosen { item, in_lists, list, bought, leaves, events })
+    }
+}
+
+fn list_of(ran: &Ran, user: u64) -> Option<Ranked<u64, u64>> {
+    ran.lists.keys().find(|list| list.user == user).cloned()
+}
+
+fn show(list: &Ranked<u64, u64>, when: &str, catalogue: &Catalogue) {
+    println!("  user {}, {when}", list.user);
+    print_list(list, catalogue);
+}
+
+/// How many rows of which collection went and came.
+fn touched(changes: &[Update<Row>]) {
+    let mut counts: BTreeMap<&str, (isize, isize)> = BTreeMap::new();
+    for Update { row, diff } in changes {
+        let (gone, come) = counts.entry(&row.0).or_default();
+        if *diff < 0 { *gone -= diff } else { *come += diff }
+    }
+    println!("  rows touched   gone   come");
+    counts.iter().for_each(|(name, (gone, come))| println!("  {name:<13} {gone:>6} {come:>6}"));
+}
+
+fn print_change(Update { row, diff }: &Update<Row>) {
+    println!("  {} {}: {}", if *diff < 0 { '-' } else { '+' }, row.0, row.1);
+}

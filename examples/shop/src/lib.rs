@@ -1,0 +1,10 @@
+//! A shop's stream, and the four answers to it: what each shopper should see next, what is bought together, what users do, and
+//! which payments are frauds.
+
+pub mod before_after;
+pub mod catalogue;
+pub mod graph;
+pub mod payments;
+pub mod record;
+pub mod replay;
+pub mod training;

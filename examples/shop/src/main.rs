@@ -1,0 +1,44 @@
+//! The command line of the shop example.
+
+mod commands;
+
+use clap::{Parser, Subcommand};
+
+/// A whole shop from one stream: recommendations, bundles, behaviour and frauds.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// From nothing to four answers: simulate a shop, train on its first weeks, and answer the rest as it streams in.
+    Demo(commands::demo::Arguments),
+    /// Answer a stream: a file's, or a simulated shop's.
+    Run(commands::run::Arguments),
+    /// Train the Transformer and the fraud model on a stream's history.
+    Train(commands::train::Arguments),
+    /// Show what a stock-out, a cancellation and a forgotten user touch, and audit that nothing of the user is left.
+    Show(commands::show::Arguments),
+    /// Measure how long it takes from an event to the list it changes, in an open-loop load.
+    Load(commands::load::Arguments),
+    /// Write a simulated shop's stream to a file.
+    Generate(commands::generate::Arguments),
+}
+
+fn main() -> std::process::ExitCode {
+    tidemill::exit(run(Arguments::parse().command))
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Demo(arguments) => commands::demo::run(&arguments),
+        Command::Run(arguments) => commands::run::run(&arguments),
+        Command::Train(arguments) => commands::train::run(&arguments),
+        Command::Show(arguments) => commands::show::run(&arguments),
+        Command::Load(arguments) => commands::load::run(&arguments),
+        Command::Generate(arguments) => commands::generate::run(&arguments),
+    }
+}

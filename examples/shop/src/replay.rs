@@ -1,0 +1,69 @@
+//! A stream through the graph, with all that it leaves: to compare runs.
+
+use recommend::graph::Rows;
+use std::collections::BTreeMap;
+use tidemill::time::days;
+use tidemill::{Config, Events, Timing, Update, execute};
+use tidemill_recommend::Ranked;
+use tidemill_shop::{Held, Line};
+
+use crate::before_after::EPOCH;
+use crate::graph::{Options, answers};
+use crate::record::{Recorded, Recorder, record};
+
+/// What is left of a run.
+pub struct Ran {
+    /// All that is kept, as text.
+    pub recorded: Recorded,
+    /// The lists.
+    pub lists: BTreeMap<Ranked<u64, u64>, isize>,
+    /// What holds.
+    pub held: BTreeMap<Held, isize>,
+}
+
+/// Replays lines, one epoch every [`EPOCH`] of them.
+///
+/// # Errors
+///
+/// What stops the job.
+pub fn replay(lines: Vec<Line>, options: &Options, config: Config, recorder: Recorder) -> anyhow::Result<Ran> {
+    let (lists, held) = (Rows::default(), Rows::default());
+    let (to_lists, to_held, to_recorder, options) = (lists.clone(), held.clone(), recorder.clone(), options.clone());
+    let input = Events::new(lines);
+    execute(Config { epoch_records: EPOCH, ..config }, move |job| {
+        let rules = options.rules.clone();
+        let timing = Timing::by(move |line: &Line| rules.event_time(line)).disorder(60_000).ahead(days(36_500));
+        let answers = answers(job.source("lines", input.clone(), timing)?, &options)?;
+        answers.kept.lists.clone().sink("lists out", to_lists.clone())?;
+        answers
+            .held
+            .clone()
+            .map(|change| change)
+            .key_by(|change| change.row)
+            .maintain("held", Holding)?
+            .sink("held out", to_held.clone())?;
+        record(&answers, &to_recorder)
+    })?
+    .finished()?;
+    Ok(Ran { recorded: recorder.take(), lists: lists.take(), held: held.take() })
+}
+
+/// What holds, as rows.
+struct Holding;
+
+impl tidemill::Maintain for Holding {
+    type Key = Held;
+    type In = Update<Held>;
+    type State = i64;
+    type Row = Held;
+
+    const ORDER: tidemill::Order = tidemill::Order::Any;
+
+    fn update(&self, _: &Held, count: &mut i64, changes: &mut Vec<tidemill::Record<Update<Held>>>) {
+        *count += changes.drain(..).map(|change| change.value.diff as i64).sum::<i64>();
+    }
+
+    fn rows(&self, held: &Held, count: &i64, rows: &mut Vec<Held>) {
+        rows.extend((*count > 0).then_some(*held));
+    }
+}

@@ -1,0 +1,103 @@
+//! The models of the graph, trained on what the graph itself makes of history.
+
+use anyhow::Context;
+use fraud::history::History;
+use fraud::models::{self, Table, specs};
+use fraud::transaction::{DAY, Transaction};
+use recommend::graph::Rows;
+use recommend::transformer::{Settings, train_on};
+use std::path::Path;
+use tidemill::time::days;
+use tidemill::{Config, Memory, Millis, Source, Timing, Update, execute};
+use tidemill_recommend::{LastItems, Session, Touch};
+use tidemill_shop::{Action, Clean, Cleaning, Ledgers, Line, Rules};
+
+use crate::graph::LABEL_DELAY;
+use crate::payments::{Verdicts, of, timed};
+
+/// What the networks are called in their folder.
+pub const TASTE: &str = "shop";
+/// The same for frauds.
+pub const FRAUD: &str = "shop-fraud";
+
+/// What a job made of history.
+pub struct Past {
+    /// The last items of each user, in order.
+    pub histories: Vec<Vec<u32>>,
+    /// Payments of which it is known whether they were frauds, in order.
+    pub payments: Vec<Transaction>,
+}
+
+impl Past {
+    /// Reads lines that have an end, and keeps the last `length` items of each user.
+    ///
+    /// # Errors
+    ///
+    /// What stops the job.
+    pub fn of<S>(lines: S, rules: &Rules, keep: Millis, length: usize, config: Config) -> anyhow::Result<Self>
+    where
+        S: Source<Item = Line> + Clone + Send + Sync + 'static,
+    {
+        let (histories, labels) = (Rows::default(), Memory::new());
+        let (to_histories, to_labels, rules) = (histories.clone(), labels.clone(), rules.clone());
+        execute(config, move |job| {
+            let (bounds, rules) = (rules.clone(), rules.clone());
+            let lines = job.source(
+                "lines",
+                lines.clone(),
+                Timing::by(move |line: &Line| bounds.event_time(line)).disorder(tidemill::time::minutes(1)),
+            )?;
+            let (clean, _dropped) = lines.clean("cleaning", rules)?;
+            let events = clean.filter_map(|clean| if let Clean::Shopper(event) = clean { Some(event) } else { None });
+            let of_payments = timed(events.clone()).filter_map(|(time, event)| of(time, &event));
+            let delay = days(LABEL_DELAY as i64);
+            let labels = of_payments.key_by(|of| of.0).process("verdicts", Verdicts { delay })?;
+            labels.sink("labels", to_labels.clone())?;
+            let (held, _late) = events.key_by(|event| event.user).ledger("what holds", keep)?;
+            let touches = held.filter_map(|Update { row, diff }| match row.event.action {
+                Action::View { item } | Action::Purchase { item, .. } => {
+                    Some(Update { row: Touch { owner: row.event.user, time: row.time, seq: row.seq, item }, diff })
+                }
+                _ => None,
+            });
+            let histories = touches.key_by(|touch| touch.row.owner).maintain("histories", LastItems::new(length))?;
+            histories.sink("histories out", to_histories.clone())
+        })?
+        .finished()?;
+        let items = |session: Session<u64, u64>| session.items.into_iter().filter_map(|item| u32::try_from(item).ok());
+        let histories = histories.take().into_keys().map(|session| items(session).collect()).collect();
+        // At the end of the input all timers have come: what had not waited for so long is not known yet.
+        let mut labels = labels.values();
+        labels.sort_unstable();
+        let last = labels.iter().map(|label| label.payment.time_ms()).max().unwrap_or(0) - days(LABEL_DELAY as i64);
+        labels.retain(|label| label.payment.time_ms() <= last);
+        let mut payments: Vec<Transaction> = labels.into_iter().map(|label| label.payment).collect();
+        payments.sort_unstable();
+        Ok(Past { histories, payments })
+    }
+
+    /// Trains the Transformer, and writes it to a folder.
+    ///
+    /// # Errors
+    ///
+    /// If nothing can be learnt from the histories, or nothing be written.
+    pub fn train_taste(&self, settings: &Settings, folder: &Path) -> anyhow::Result<()> {
+        train_on(TASTE, self.histories.clone(), settings, folder)
+    }
+
+    /// Trains the network that tells frauds, on the same windows that serve, and writes it to a folder. Gives how many
+    /// payments it has learnt from, and how many of them were frauds.
+    ///
+    /// # Errors
+    ///
+    /// If there are no payments, or nothing can be written.
+    pub fn train_frauds(&self, folder: &Path, config: Config) -> anyhow::Result<(usize, usize)> {
+        let history = History::of(self.payments.clone(), LABEL_DELAY, config)?;
+        let table = Table::new(&history.payments, &history.features)?;
+        let spec = specs().into_iter().find(|spec| spec.name == "mlp").context("there is no model `mlp`")?;
+        let last = history.payments.last().map_or(0, |payment| payment.sec / DAY + 1);
+        let network = models::train(&table, &spec, 0..last, 1)?;
+        network.save(folder.join(FRAUD))?;
+        Ok((history.payments.len(), history.payments.iter().filter(|payment| payment.fraud).count()))
+    }
+}

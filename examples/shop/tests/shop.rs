@@ -1,0 +1,62 @@
+//! A small simulated shop through the whole graph.
+
+use shop::before_after::{filler, with_events, without};
+use shop::catalogue::Catalogue;
+use shop::graph::Options;
+use shop::record::{Recorder, compare};
+use shop::replay::replay;
+use shop_simulator::{Settings, Simulation};
+use std::sync::Arc;
+use tidemill::Config;
+use tidemill::time::{days, hours};
+use tidemill_shop::{Currency, Kind, Line, Rates, Rules};
+
+fn settings() -> Settings {
+    Settings { users: 120, items: 150, categories: 10, days: 10, views: 40, ..Settings::default() }
+}
+
+fn options() -> Options {
+    let own = Currency::new("EUR").unwrap();
+    let rates = shop_simulator::RATES
+        .iter()
+        .fold(Rates::new(own), |rates, (code, rate)| rates.with(Currency::new(code).unwrap(), *rate).unwrap());
+    Options {
+        keep: days(365),
+        half_life: hours(24),
+        rules: Rules::new(rates),
+        lists: recommend::live::Settings { learns: false, ..Default::default() },
+        refresh: None,
+        catalogue: Arc::new(Catalogue::of(Simulation::new(settings()))),
+        taste: None,
+        scorer: None,
+    }
+}
+
+#[test]
+fn all_that_is_kept_is_the_same_on_any_number_of_workers() {
+    let options = Options { lists: recommend::live::Settings::default(), ..options() };
+    let lines: Vec<Line> = Simulation::new(settings()).collect();
+    let run = |workers| replay(lines.clone(), &options, Config::workers(workers), Recorder::default()).unwrap();
+    let one = run(1);
+    assert!(one.lists.len() > 80 && one.recorded.rows.len() > 5_000, "{} {}", one.lists.len(), one.recorded.rows.len());
+    for workers in [2, 4] {
+        assert_eq!(compare(&one.recorded, &run(workers).recorded).1, 0, "{workers} workers");
+    }
+}
+
+#[test]
+fn nothing_is_left_of_a_user_who_is_forgotten() {
+    let options = options();
+    let mut lines: Vec<Line> = Simulation::new(settings()).collect();
+    lines.retain(|line| line.kind != Kind::Forget);
+    let end = settings().start + days(10);
+    let user = 7;
+    let forget = Line { user: Some(user), kind: Kind::Forget, ..filler(u64::MAX / 2, end) };
+    let run = |lines: Vec<Line>| {
+        replay(with_events(lines, &[forget]), &options, Config::workers(2), Recorder::default()).unwrap()
+    };
+    let (forgotten, never) = (run(lines.clone()), run(without(&lines, user)));
+    let (rows, differ) = compare(&forgotten.recorded, &never.recorded);
+    assert!(rows > 5_000 && differ == 0, "{differ} of {rows} differ");
+    assert!(forgotten.held.keys().all(|held| held.event.user != user));
+}
