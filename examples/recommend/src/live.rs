@@ -73,7 +73,7 @@ impl Default for Settings {
             keep: 50,
             history: 50,
             last: 8,
-            nearest: Nearest { recent: 300, neighbours: 60, length: 8 },
+            nearest: Nearest { recent: 100, neighbours: 40, length: 5 },
             suggested: 20,
             ranked: 40,
             list: ListRules::default(),

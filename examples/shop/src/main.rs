@@ -4,6 +4,10 @@ mod commands;
 
 use clap::{Parser, Subcommand};
 
+/// Lists come and go by the million.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A whole shop from one stream: recommendations, bundles, behaviour and frauds.
 #[derive(Parser)]
 #[command(version)]

@@ -32,8 +32,8 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Some ten million lines: 100,000 shoppers who each look at about 80 of 50,000 items within 30 days, and what they do
-    /// beside that.
+    /// Some ten million lines: 100,000 shoppers who each look at about 80 of 50,000 items within 30 days, and what
+    /// they do beside that.
     pub fn large() -> Self {
         Settings { users: 100_000, items: 50_000, categories: 200, days: 30, views: 80, ..Settings::default() }
     }

@@ -1,119 +1,101 @@
 //! What is true of the shop.
 
 use rustc_hash::FxHashMap;
+use std::ops::Range;
 use tidemill::Millis;
-use tidemill::time::days;
 
+use crate::calendar;
+use crate::catalogue::{Catalogue, Item};
+use crate::fraud::{self, Scenario};
 use crate::random::Random;
 use crate::settings::Settings;
+use crate::shopper;
 
-/// How a payment comes to be a fraud.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scenario {
-    /// An amount that nobody else pays.
-    Outsized,
-    /// An item that is easily sold on, bought with many stolen cards within a few days.
-    Resold,
-    /// A shopper's stolen card, with amounts five times theirs, among their own purchases for two weeks.
-    Stolen,
-}
-
-/// What is true of the shop, whatever its lines say.
+/// What is true of the shop, whatever its lines say. All but which orders are frauds is known before anything happens.
 #[derive(Clone, Debug)]
 pub struct Truth {
     settings: Settings,
-    /// Of each item, by its number less 1.
-    items: Vec<Item>,
-    /// Of each category, by its number less 1: its items, the most popular first, with the sums of their weights.
-    categories: Vec<Vec<(u64, f64)>>,
-    pub(crate) frauds: FxHashMap<u64, Scenario>,
+    catalogue: Catalogue,
+    resellable: Vec<u64>,
+    frauds: FxHashMap<u64, Scenario>,
 }
-
-#[derive(Clone, Debug)]
-struct Item {
-    category: u64,
-    launched: Millis,
-    cents: i64,
-    complements: [u64; 2],
-}
-
-/// How fast popularity falls with the rank of an item in its category (Zipf).
-const ZIPF: f64 = 1.05;
 
 impl Truth {
-    pub(crate) fn new(settings: Settings) -> Self {
-        let Settings { items: count, categories: kinds, seed, start, days: span, .. } = settings;
-        let kinds = kinds.max(1);
-        let mut members = vec![Vec::new(); kinds as usize];
-        let mut items = Vec::with_capacity(count as usize);
-        for number in 1..=count {
-            let mut random = Random::new([seed, 1, number]);
-            let category = (number - 1) % kinds + 1;
-            let launched = if random.chance(0.8) {
-                start
-            } else {
-                start + (days(i64::from(span)) as f64 * random.share()) as Millis
-            };
-            // From 3 to 150, more cheap ones than dear ones.
-            let cents = (300.0 * 50f64.powf(random.share() * random.share())) as i64;
-            members[(category - 1) as usize].push(number);
-            items.push(Item { category, launched, cents, complements: [0; 2] });
-        }
-        for number in 1..=count {
-            let mut random = Random::new([seed, 2, number]);
-            // Of the next category, near the item's own rank, so that popular items go with popular ones.
-            let rank = (number - 1) / kinds;
-            let complement = |random: &mut Random| {
-                let among = &members[(number % kinds) as usize];
-                let place = (rank + random.below(3)).min(among.len().saturating_sub(1) as u64);
-                among.get(place as usize).copied().unwrap_or(number)
-            };
-            items[(number - 1) as usize].complements = [complement(&mut random), complement(&mut random)];
-        }
-        let weighed = |items: Vec<u64>| {
-            let mut sum = 0.0;
-            let weigh = |(rank, item): (u32, u64)| {
-                sum += f64::from(rank).powf(-ZIPF);
-                (item, sum)
-            };
-            (1u32..).zip(items).map(weigh).collect()
-        };
-        let categories = members.into_iter().map(weighed).collect();
-        Truth { settings, items, categories, frauds: FxHashMap::default() }
+    /// Of the shop of these settings.
+    pub fn new(settings: Settings) -> Self {
+        let items = settings.items.max(1);
+        let categories = settings.categories.clamp(1, items);
+        let settings = Settings { users: settings.users.max(1), items, categories, ..settings };
+        let catalogue = Catalogue::new(&settings);
+        let resellable = fraud::resellable(&settings, &catalogue);
+        Truth { settings, catalogue, resellable, frauds: FxHashMap::default() }
     }
 
-    fn item(&self, item: u64) -> Option<&Item> {
-        self.items.get(usize::try_from(item.checked_sub(1)?).ok()?)
+    /// Which shop it is, with at least one user, item and category, and no more categories than items.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// An item's category; 0 if there is no such item.
     pub fn category(&self, item: u64) -> u64 {
-        self.item(item).map_or(0, |item| item.category)
+        self.catalogue.item(item).map_or(0, |item| item.category)
     }
 
     /// From when on an item is sold, in ms since 1970 UTC.
     pub fn launched(&self, item: u64) -> Option<Millis> {
-        self.item(item).map(|item| item.launched)
+        self.catalogue.item(item).map(|item| item.launched)
     }
 
-    /// An item's first price in cents.
+    /// An item's price in cents when it is launched. Later prices are from 0.8 to 1.2 times it.
     pub fn cents(&self, item: u64) -> Option<i64> {
-        self.item(item).map(|item| item.cents)
+        self.catalogue.item(item).map(|item| item.cents)
     }
 
-    /// What is often bought with an item.
+    /// How popular an item is: of those who want something of its category, the share that wants this. 0 if there is
+    /// no such item.
+    pub fn popularity(&self, item: u64) -> f64 {
+        let Some(Item { category, rank, .. }) = self.catalogue.item(item) else { return 0.0 };
+        let members = self.catalogue.members(*category);
+        let sum = |place: Option<usize>| place.and_then(|place| members.get(place)).map_or(0.0, |(_, sum)| *sum);
+        (sum(Some(*rank)) - sum(rank.checked_sub(1))) / sum(members.len().checked_sub(1))
+    }
+
+    /// What goes with an item: looked at after it, and bought together with it.
     pub fn complements(&self, item: u64) -> &[u64] {
-        self.item(item).map_or(&[], |item| &item.complements)
+        self.catalogue.item(item).map_or(&[], |item| &item.complements)
     }
 
-    /// The categories that a user likes, the most first; half of what they like is of the first.
-    pub fn taste(&self, user: u64) -> [u64; 3] {
-        let mut random = Random::new([self.settings.seed, 3, user]);
-        [0; 3].map(|_| random.below(self.settings.categories.max(1)) + 1)
+    /// How much a category is asked for at a time, in ms since 1970 UTC, beside its average.
+    pub fn season(&self, category: u64, time: Millis) -> f64 {
+        calendar::season(category, self.settings.categories, time)
     }
 
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
+    /// The categories that a user likes, the most first, each with its share of what the user looks for; what is
+    /// missing to 1 is of any category. The same category can be there twice.
+    pub fn taste(&self, user: u64) -> [(u64, f64); 3] {
+        let mut shares = shopper::LIKED.into_iter();
+        shopper::taste(&self.settings, user).map(|category| (category, shares.next().unwrap_or_default()))
+    }
+
+    /// While a user comes to the shop, in ms since 1970 UTC.
+    pub fn presence(&self, user: u64) -> Range<Millis> {
+        shopper::presence(&self.settings, user)
+    }
+
+    /// The items that are easily sold on, which thieves buy.
+    pub fn resellable(&self) -> &[u64] {
+        &self.resellable
+    }
+
+    /// The items that thieves buy at a time, in ms since 1970 UTC.
+    pub fn under_attack(&self, time: Millis) -> impl Iterator<Item = u64> {
+        let places = self.resellable.iter().enumerate();
+        places.filter(move |(place, _)| fraud::is_attacked(&self.settings, *place, time)).map(|(_, item)| *item)
+    }
+
+    /// Whether a user's card is stolen at a time, in ms since 1970 UTC.
+    pub fn is_stolen(&self, user: u64, time: Millis) -> bool {
+        fraud::is_stolen(&self.settings, user, time)
     }
 
     /// Why an order's payment is a fraud, if it is one; known as far as the simulation has come.
@@ -121,17 +103,37 @@ impl Truth {
         self.frauds.get(&order).copied()
     }
 
-    /// An item of a category, by popularity.
-    pub(crate) fn popular(&self, category: u64, random: &mut Random) -> u64 {
-        let items = &self.categories[((category - 1) % self.categories.len() as u64) as usize];
-        let Some((_, all)) = items.last() else { return random.below(self.items.len() as u64) + 1 };
-        let at = random.share() * all;
-        items[items.partition_point(|(_, sum)| *sum <= at).min(items.len() - 1)].0
+    pub(crate) fn defraud(&mut self, order: u64, scenario: Scenario) {
+        self.frauds.insert(order, scenario);
     }
 
-    /// How much a category is asked for on a day, beside an average day: it rises and falls within four weeks.
-    pub(crate) fn season(&self, category: u64, day: u32) -> f64 {
-        let phase = category as f64 / self.categories.len() as f64 + f64::from(day) / 28.0;
-        1.0 + 0.6 * (std::f64::consts::TAU * phase).sin()
+    pub(crate) fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// Whether an item is of a category that a user likes.
+    pub(crate) fn likes(&self, user: u64, item: u64) -> bool {
+        shopper::taste(&self.settings, user).contains(&self.category(item))
+    }
+
+    /// An item that a user looks for, by taste, season and popularity, and that is sold.
+    pub(crate) fn wanted(&self, user: u64, time: Millis, random: &mut Random) -> u64 {
+        let liked = shopper::taste(&self.settings, user);
+        for _ in 0..8 {
+            let mut at = random.share();
+            let place = shopper::LIKED.iter().position(|share| {
+                at -= share;
+                at < 0.0
+            });
+            let category = place.map_or_else(|| random.below(self.settings.categories) + 1, |place| liked[place]);
+            if let Some(item) = self.catalogue.popular(category, random)
+                && self.catalogue.is_sold(item, time)
+                && random.chance(self.season(category, time) / calendar::PEAK)
+            {
+                return item;
+            }
+        }
+        // The best item of a category is always sold.
+        self.catalogue.members(liked[0]).first().map_or(1, |(item, _)| *item)
     }
 }

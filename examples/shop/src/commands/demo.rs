@@ -1,8 +1,9 @@
 //! `shop demo`: from nothing to four answers.
 
-use super::run::{FRAUD_FROM, Input, Screen, answer, print};
+use super::run::{Input, Screen, answer, print};
 use super::{Shop, catalogue, options, rules};
 use anyhow::Context;
+use fraud::metrics::{Metrics, Scored};
 use fraud::transaction::Transaction;
 use recommend::transformer::Settings as Transformer;
 use rustc_hash::FxHashSet;
@@ -12,8 +13,8 @@ use shop_simulator::{SimulatedShop, Simulation};
 use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::time::Instant;
-use tidemill::Config;
 use tidemill::time::days;
+use tidemill::{Config, Millis};
 use tidemill_shop::Clean;
 
 /// The flags of `shop demo`.
@@ -76,26 +77,24 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
     println!("\nTidemill, {:.0} s after the start, {} workers\n", began.elapsed().as_secs_f64(), arguments.workers);
     print(&screen, &options.catalogue);
-    let truth = Judged::of(Simulation::new(settings), until);
-    let called = screen.frauds.lock().unwrap_or_else(PoisonError::into_inner);
-    let called: FxHashSet<Transaction> = called
-        .keys()
-        .map(|features| Transaction {
-            sec: features.sec,
-            customer: features.customer,
-            terminal: features.terminal,
-            cents: features.cents,
-            fraud: false,
-            scenario: 0,
+    let frauds_of = frauds_of(Simulation::new(settings), until);
+    let scored = screen.scored.lock().unwrap_or_else(PoisonError::into_inner);
+    let later = scored.iter().filter(|(payment, _)| payment.time_ms() >= until);
+    let judged: Vec<Scored> = later
+        .map(|(payment, (score, _))| Scored {
+            day: payment.day(),
+            customer: payment.customer,
+            score: score.to_f64(),
+            fraud: frauds_of.contains(payment),
         })
-        .filter(|payment| payment.time_ms() >= until)
         .collect();
-    let right = called.intersection(&truth.frauds).count();
+    let metrics = Metrics::of(&judged);
     println!(
-        "    of the {} frauds among {} payments after the training: {right} called so (score from {FRAUD_FROM}), {} of what was called so were none",
-        truth.frauds.len(),
-        truth.payments,
-        called.len() - right
+        "    of {} payments after the training {} were frauds: average precision {:.3}, AUC {:.3}",
+        judged.len(),
+        judged.iter().filter(|payment| payment.fraud).count(),
+        metrics.ap,
+        metrics.auc
     );
     let asked = report.operator("suggest by taste").map_or(0, |operator| operator.records_in);
     println!("\nwhat it took");
@@ -126,27 +125,16 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is true of the payments after some time.
-struct Judged {
-    frauds: FxHashSet<Transaction>,
-    payments: usize,
-}
-
-impl Judged {
-    fn of(mut simulation: Simulation, from: i64) -> Self {
-        let rules = rules();
-        let (mut frauds, mut payments) = (FxHashSet::default(), 0);
-        while let Some(line) = simulation.next() {
-            if let Ok(Clean::Shopper(event)) = rules.check(&line)
-                && line.time >= from
-                && let Some((_, payment)) = payment(line.time, &event)
-            {
-                payments += 1;
-                if line.order.is_some_and(|order| simulation.truth().fraud(order).is_some()) {
-                    frauds.insert(payment);
-                }
-            }
+/// The payments after some time that are frauds.
+fn frauds_of(mut simulation: Simulation, from: Millis) -> FxHashSet<Transaction> {
+    let (rules, mut frauds) = (rules(), FxHashSet::default());
+    while let Some(line) = simulation.next() {
+        let is_fraud = line.order.is_some_and(|order| simulation.truth().fraud(order).is_some());
+        if let Ok(Clean::Shopper(event)) = rules.check(&line)
+            && let Some((_, payment)) = payment(line.time, &event).filter(|_| is_fraud && line.time >= from)
+        {
+            frauds.insert(payment);
         }
-        Judged { frauds, payments }
     }
+    frauds
 }

@@ -4,6 +4,7 @@
 //! time is counted from that moment. So a job that falls behind shows how far (no coordinated omission).
 
 use super::{Shop, catalogue, options};
+use anyhow::Context;
 use hdrhistogram::Histogram;
 use rustc_hash::FxHashMap;
 use shop::graph::answers;
@@ -101,7 +102,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             let timing = Timing::by(move |line: &Line| rules.event_time(line)).disorder(1_000).idle_after(1_000);
             let lines = job.source("lines", live.clone(), timing)?;
             let answers = answers(lines, &options)?;
-            answers.kept.lists.sink("lists", probe.clone())
+            answers.kept.lists.sink("lists out", probe.clone())
         })
     });
     // History until now, as fast as it is taken; the same shop goes on for the load.
@@ -111,11 +112,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let past = lines.len().saturating_sub(count);
     let send = |place: usize, line: Line| {
         let partition = line.user.unwrap_or(place as u64) as usize % feeds.len();
-        feeds[partition].send(line)
+        feeds[partition].send(line).context("the job has ended")
     };
     let began = Instant::now();
     for (place, line) in lines[..past].iter().enumerate() {
-        send(place, *line)?;
+        if let Err(gone) = send(place, *line) {
+            let ended = job.join().map_err(|_| anyhow::anyhow!("the job panicked"))?;
+            return Err(ended.err().map_or(gone, anyhow::Error::from));
+        }
     }
     let history_s = began.elapsed().as_secs_f64();
     // Until what was taken in is answered: the last user's list is there, or nothing has come for a while.

@@ -9,7 +9,6 @@ use shop_simulator::SimulatedShop;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tidemill::time::{days, minutes};
 use tidemill::{Config, Millis, Report, Table, Timing, execute};
@@ -19,6 +18,7 @@ use tidemill_recommend::{BundleIndex, BundleRow, Measure, Ranked, Strongest};
 use tidemill_shop::{Funnel, Kind, Line, Reason, Segment, Stage, Trend};
 
 use fraud::features::Features;
+use fraud::transaction::Transaction;
 use recommend::live::Group;
 
 /// The flags of `shop run`.
@@ -51,9 +51,6 @@ pub enum Input {
     Simulated(SimulatedShop),
 }
 
-/// A score from which on a payment is called a fraud.
-pub const FRAUD_FROM: Score = Score::from_millionths(500_000);
-
 /// The four answers, for any thread to read.
 #[derive(Clone)]
 pub struct Screen {
@@ -69,10 +66,8 @@ pub struct Screen {
     pub segments: Table<u64, (u64, Segment)>,
     /// Lines that were dropped.
     pub dropped: Table<Reason, (Reason, u64)>,
-    /// The payments that were called frauds when they were made: each with the score it had then.
-    pub frauds: Arc<Mutex<FxHashMap<Features, Score>>>,
-    /// Payments that were scored.
-    pub scored: Arc<AtomicU64>,
+    /// The score of each payment when it was made, and by what.
+    pub scored: Arc<Mutex<FxHashMap<Transaction, (Score, Features)>>>,
 }
 
 impl Default for Screen {
@@ -84,7 +79,6 @@ impl Default for Screen {
             trends: Table::new(|row: &Trend<Group>| *row),
             segments: Table::new(|row: &(u64, Segment)| row.0),
             dropped: Table::new(|row: &(Reason, u64)| row.0),
-            frauds: Arc::default(),
             scored: Arc::default(),
         }
     }
@@ -108,19 +102,23 @@ pub fn answer(input: &Input, options: &Options, screen: &Screen, config: Config)
         answers.segments.sink("segments out", screen.segments.clone())?;
         answers.dropped.sink("dropped out", screen.dropped.clone())?;
         if let Some(scores) = answers.scores {
-            let (frauds, scored) = (Arc::clone(&screen.frauds), Arc::clone(&screen.scored));
+            let scored = Arc::clone(&screen.scored);
             scores.changes(|_| 0).for_each(move |change| {
                 let (features, score) = change.value.row;
                 if change.value.diff > 0 {
-                    scored.fetch_add(1, Ordering::Relaxed);
-                    if score >= FRAUD_FROM {
-                        frauds.lock().unwrap_or_else(PoisonError::into_inner).entry(features).or_insert(score);
-                    }
+                    let mut scored = scored.lock().unwrap_or_else(PoisonError::into_inner);
+                    scored.entry(paid(&features)).or_insert((score, features));
                 }
             });
         }
         Ok(())
     })
+}
+
+/// The payment that features are of.
+pub fn paid(features: &Features) -> Transaction {
+    let Features { sec, customer, terminal, cents, .. } = *features;
+    Transaction { sec, customer, terminal, cents, fraud: false, scenario: 0 }
 }
 
 /// The categories of a file's items.
@@ -167,7 +165,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     );
     println!(
         "inferences: {asked} histories by the Transformer, {} payments by the fraud model",
-        screen.scored.load(Ordering::Relaxed)
+        screen.scored.lock().unwrap_or_else(PoisonError::into_inner).len()
     );
     println!("an epoch: {:.1} ms median, {:.1} ms p99", report.epoch_latency.p50_ms, report.epoch_latency.p99_ms);
     Ok(())
@@ -216,12 +214,11 @@ pub fn print(screen: &Screen, catalogue: &Catalogue) {
     dropped.sort();
     let dropped: Vec<String> = dropped.iter().map(|(reason, count)| format!("{count} {}", reason.describe())).collect();
     println!("    lines dropped: {}", if dropped.is_empty() { "none".to_owned() } else { dropped.join(", ") });
-    println!("\nwhich payments are frauds?             ({} scored)", screen.scored.load(Ordering::Relaxed));
-    let frauds = screen.frauds.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut worst: Vec<(&Features, &Score)> = frauds.iter().collect();
-    worst.sort_by_key(|(features, score)| (std::cmp::Reverse(**score), **features));
-    println!("    {} were called frauds; the likeliest:", frauds.len());
-    for (features, score) in worst.into_iter().take(5) {
+    let scored = screen.scored.lock().unwrap_or_else(PoisonError::into_inner);
+    println!("\nwhich payments are frauds?             ({} scored; the likeliest)", scored.len());
+    let mut worst: Vec<(Score, Features)> = scored.values().copied().collect();
+    worst.sort_by_key(|(score, features)| (std::cmp::Reverse(*score), *features));
+    for (score, features) in worst.into_iter().take(5) {
         println!(
             "    {score}   user {:<6} item {:<6} {:>9.2}   {} payments a day, {} in 30 days, for {:.2}",
             features.customer,

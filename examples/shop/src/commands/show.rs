@@ -41,7 +41,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let last = last.min(arguments.shop.settings().start + days(i64::from(arguments.shop.days) + 7));
 
     let ran = replay(with_events(lines.clone(), &[]), &options, config()?, Recorder::default())?;
-    let chosen = Chosen::of(&ran)?;
+    let chosen = Chosen::of(&ran, arguments.shop.users)?;
     let line = |kind, user: Option<u64>, item: Option<u64>, step| Line {
         kind,
         user,
@@ -55,6 +55,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let forgotten = line(Kind::Forget, Some(chosen.leaves), None, 3);
     let events = [out, cancelled, forgotten];
     let with = replay(with_events(lines.clone(), &events), &options, config()?, Recorder::of_changes())?;
+    let only_out = replay(with_events(lines.clone(), &events[..1]), &options, config()?, Recorder::default())?;
     let first = with.recorded.changes.keys().rev().take(3).copied().collect::<BTreeSet<_>>();
     let changes: Vec<&Vec<Update<Row>>> = first.iter().map(|epoch| &with.recorded.changes[epoch]).collect();
     let [out, cancelled, gone] = changes[..] else { anyhow::bail!("an event touched nothing") };
@@ -63,8 +64,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     println!("item {} is out of stock; it was in {} lists", chosen.item, chosen.in_lists);
     touched(out);
     show(&chosen.list, "before", &options.catalogue);
-    if let Some(after) = list_of(&with, chosen.list.user) {
-        show(&after, "after (and after what follows below)", &options.catalogue);
+    if let Some(after) = list_of(&only_out, chosen.list.user) {
+        show(&after, "after", &options.catalogue);
     }
     println!("\nuser {buyer} cancels one of item {item} of order {order}");
     touched(cancelled);
@@ -102,13 +103,15 @@ struct Chosen {
 }
 
 impl Chosen {
-    fn of(ran: &Ran) -> anyhow::Result<Self> {
+    /// Users above the last one are bots.
+    fn of(ran: &Ran, last_user: u64) -> anyhow::Result<Self> {
         let mut lists: BTreeMap<u64, usize> = BTreeMap::new();
         ran.lists.keys().flat_map(|list| &list.entries).for_each(|entry| *lists.entry(entry.item).or_default() += 1);
         let (item, in_lists) = lists.into_iter().max_by_key(|(_, count)| *count).context("there are no lists")?;
         let list = ran.lists.keys().find(|list| list.entries.iter().any(|entry| entry.item == item));
         let mut events: BTreeMap<u64, usize> = BTreeMap::new();
-        ran.held.keys().for_each(|held| *events.entry(held.event.user).or_default() += 1);
+        let of_users = ran.held.keys().map(|held| held.event.user).filter(|user| *user <= last_user);
+        of_users.for_each(|user| *events.entry(user).or_default() += 1);
         let (leaves, events) = events.into_iter().max_by_key(|(_, count)| *count).context("nothing holds")?;
         let bought = ran.held.keys().rev().find_map(|held| match held.event.action {
             Action::Purchase { order, item, .. } if held.event.user != leaves => Some((order, item, held.event.user)),
