@@ -18,9 +18,9 @@ libtorch:
 postgres:
 	@scripts/postgres.sh setup
 
-demo: libtorch ## from nothing to fraud alerts: build, generate, train, run
-	$(CARGO) build --release -p fraud
-	$(CARGO) run --release -q -p fraud -- demo
+demo: libtorch ## one stream, four answers: build, simulate a shop, train on its first weeks, answer the rest
+	$(CARGO) build --release -p shop
+	$(CARGO) run --release -q -p shop -- demo
 
 test: setup ## every test
 	$(CARGO) test --release --workspace

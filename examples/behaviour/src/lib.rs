@@ -1,1 +1,7 @@
-//! To be written.
+//! What a shop's users do, from its lines: funnels, sessions, trends, interests and segments.
+
+pub mod catalogue;
+pub mod graph;
+pub mod print;
+pub mod screen;
+pub mod sessions;

@@ -4,6 +4,7 @@ use anyhow::Context;
 use flate2::read::MultiGzDecoder;
 use rustc_hash::FxHashMap;
 use serde::Deserialize;
+use shop_simulator::{Settings, Simulation};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -150,6 +151,12 @@ pub fn json_lines(file: &Path, rules: Rules) -> anyhow::Result<Lines> {
         }
     }
     Ok(all)
+}
+
+/// All lines of a shop that does not exist.
+pub fn simulated(settings: &Settings, rules: Rules) -> Lines {
+    let lines = Simulation::new(settings.clone()).collect();
+    Lines { lines, rules, names: Names::default(), unreadable: 0 }
 }
 
 /// Opens a file, unpacking it if its name ends with `.gz`.

@@ -2,6 +2,7 @@
 
 use bundles::graph::{Answer, CAP, KEEP, LAST, Question, Row, Step, clean, keep, replay, steps};
 use proptest::prelude::*;
+use shop_simulator::{RATES, Settings, Simulation};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use tidemill::{Config, Events, Memory, Millis, Timing, execute};
@@ -86,7 +87,8 @@ fn rows(bought: &[Bought]) -> BTreeSet<Row> {
 }
 
 fn rules() -> Rules {
-    let rates = Rates::new(Currency::new("EUR").unwrap());
+    let with = |rates: Rates, (code, rate): (&str, f64)| rates.with(Currency::new(code).unwrap(), rate).unwrap();
+    let rates = RATES.into_iter().fold(Rates::new(Currency::new("EUR").unwrap()), with);
     Rules { earliest: 0, most_lines: u32::MAX, ..Rules::new(rates) }
 }
 
@@ -175,5 +177,33 @@ proptest! {
             let answers: Vec<Answer> = told.answers.into_iter().map(|(_, answer)| answer).collect();
             prop_assert_eq!(&answers, &answered, "{} workers", workers);
         }
+    }
+}
+
+#[test]
+fn rows_of_a_simulated_shop_are_those_of_a_recompute() {
+    let settings =
+        Settings { users: 300, items: 80, categories: 5, days: 12, views: 80, seed: 5, ..Settings::default() };
+    // More users want to be forgotten than so few lines have.
+    let mut said: Vec<Line> = vec![];
+    for (place, said_by) in (0..).zip(Simulation::new(settings)) {
+        said.push(said_by);
+        said.extend(
+            said_by
+                .user
+                .filter(|_| place % 1_000 == 0)
+                .map(|user| line(u64::MAX - place, said_by.time + 1, user, Kind::Forget)),
+        );
+    }
+    let (rules, mut ids) = (rules(), BTreeSet::new());
+    let lines: Vec<Line> =
+        said.iter().filter(|line| rules.check(line).is_ok() && ids.insert(line.id)).copied().collect();
+    let of = |kind: Kind| lines.iter().filter(|line| line.kind == kind).count();
+    let (bought, cancelled, forgotten) = (of(Kind::Purchase), of(Kind::Cancellation), of(Kind::Forget));
+    assert!(bought > 500 && cancelled > 20 && forgotten > 10, "{bought} {cancelled} {forgotten}");
+    assert!(lines.len() < said.len());
+    let expected = recompute(&lines);
+    for workers in [1, 2, 4] {
+        assert!(kept(&said, 50, workers) == expected, "{workers} workers");
     }
 }

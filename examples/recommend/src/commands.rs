@@ -2,4 +2,5 @@
 
 pub mod evaluate;
 pub mod forget;
+pub mod run;
 pub mod train;

@@ -14,6 +14,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Keep the lists of a simulated shop's shoppers, and print some.
+    Run(commands::run::Arguments),
     /// Forget the users with the most events at once, and compare with a replay that never saw them.
     Forget(commands::forget::Arguments),
     /// Train a Transformer on a data set's histories.
@@ -28,6 +30,7 @@ fn main() -> std::process::ExitCode {
 
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
+        Command::Run(arguments) => commands::run::run(&arguments),
         Command::Forget(arguments) => commands::forget::run(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),

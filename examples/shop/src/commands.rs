@@ -41,13 +41,13 @@ pub struct Shop {
     pub views: u32,
     /// Draws everything.
     #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
+    pub shop_seed: u64,
 }
 
 impl Shop {
     /// As the simulator wants it.
     pub fn settings(&self) -> Settings {
-        let Shop { users, items, categories, days, views, seed } = *self;
+        let Shop { users, items, categories, days, views, shop_seed: seed } = *self;
         Settings { users, items, categories, days, views, seed, ..Settings::default() }
     }
 }

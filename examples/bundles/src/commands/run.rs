@@ -4,6 +4,7 @@ use anyhow::{Context, bail};
 use bundles::graph::{Answer, Question, Told, replay, steps};
 use bundles::input::{self, GUESTS, Lines, Names};
 use bundles::next_basket::{Order, orders};
+use shop_simulator::{RATES, Settings, Truth};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use tidemill_recommend::{Bundle, Measure, Strongest};
@@ -21,10 +22,13 @@ pub struct Arguments {
     /// A shop's lines as JSON, one a line, packed (.gz) or not.
     #[arg(long, value_name = "FILE")]
     lines: Option<PathBuf>,
+    #[command(flatten)]
+    simulated: Simulated,
     /// The currency of lines that say none, after ISO 4217.
     #[arg(long, value_name = "CODE", default_value = "EUR", value_parser = currency)]
     currency: Currency,
-    /// What one unit of another currency is worth, as USD=0.92; may be given several times. Lines in others are dropped.
+    /// What one unit of another currency is worth, as USD=0.92; may be given several times. Lines in others are dropped. By
+    /// default those that the simulated shop takes.
     #[arg(long, value_name = "CODE=RATE", value_parser = rate)]
     rate: Vec<(Currency, f64)>,
     /// The item whose bundles to show: its code or number. By default the one that was bought most often.
@@ -36,15 +40,46 @@ pub struct Arguments {
     /// How strong a bundle is: support, confidence, lift or cosine.
     #[arg(long, value_name = "MEASURE", default_value = "cosine", value_parser = measure)]
     by: Measure,
-    /// Bundles are in at least so many baskets.
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    least: i64,
+    /// Bundles are in at least so many baskets: by default one in a thousand, and at least 3.
+    #[arg(long, value_name = "N")]
+    least: Option<i64>,
     /// How long lists are.
     #[arg(long, value_name = "N", default_value_t = 10)]
     top: usize,
     /// Worker threads of the graph.
     #[arg(long, value_name = "N", default_value_t = 1)]
     workers: usize,
+}
+
+/// The shop that is simulated where no file is given.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Simulated shop")]
+struct Simulated {
+    /// Shoppers.
+    #[arg(long, value_name = "N", default_value_t = Settings::default().users)]
+    users: u64,
+    /// Items.
+    #[arg(long, value_name = "N", default_value_t = Settings::default().items)]
+    items: u64,
+    /// Categories.
+    #[arg(long, value_name = "N", default_value_t = Settings::default().categories)]
+    categories: u64,
+    /// Days.
+    #[arg(long, value_name = "N", default_value_t = Settings::default().days)]
+    days: u32,
+    /// Items that a shopper looks at, on average over all days.
+    #[arg(long, value_name = "N", default_value_t = Settings::default().views)]
+    views: u32,
+    /// Draws everything.
+    #[arg(long, value_name = "N", default_value_t = Settings::default().seed)]
+    seed: u64,
+}
+
+impl Simulated {
+    fn settings(&self) -> Settings {
+        let Simulated { users, items, categories, days, views, seed } = *self;
+        Settings { users, items, categories, days, views, seed, ..Settings::default() }
+    }
 }
 
 fn measure(name: &str) -> Result<Measure, String> {
@@ -73,8 +108,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(code) => all.names.find(code).with_context(|| format!("--item {code}: no line has it"))?,
         None => most_bought(&all.lines).context("no line is a purchase")?,
     };
-    let foretold = foretold(&all.lines, &arguments.user)?;
-    let (by, least, n) = (arguments.by, arguments.least, arguments.top);
+    let orders = orders(&all.lines);
+    let least = arguments.least.unwrap_or((orders.len() as i64 / 1_000).max(3));
+    let foretold = foretold(orders, &arguments.user)?;
+    let (by, n) = (arguments.by, arguments.top);
     let which = Strongest { by, least, n };
     let mut questions: BTreeMap<usize, Vec<Question>> = BTreeMap::new();
     for (place, order) in &foretold {
@@ -93,6 +130,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 let by = format!("{by:?}").to_lowercase();
                 println!("\nthe strongest bundles by {by} of those in {least} baskets or more");
                 print_bundles(bundles, &all.names);
+                if arguments.online_retail.is_none() && arguments.lines.is_none() {
+                    print_truth(bundles, &Truth::new(arguments.simulated.settings()));
+                }
             }
             (Question::Of { .. }, Answer::Bundles(bundles)) => {
                 println!("\nthe strongest with {}", all.names.show(item));
@@ -110,21 +150,23 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn read(arguments: &Arguments) -> anyhow::Result<Lines> {
-    let Some(file) = &arguments.online_retail else {
-        return match &arguments.lines {
-            Some(file) => {
-                let with = |rates: Rates, (currency, rate): &(Currency, f64)| rates.with(*currency, *rate);
-                let rates = arguments.rate.iter().try_fold(Rates::new(arguments.currency), with)?;
-                input::json_lines(file, Rules::new(rates))
-            }
-            None => bail!("say what to read: --online-retail or --lines"),
-        };
-    };
-    let mut all = input::online_retail(file)?;
-    if let Some(file) = &arguments.products {
-        all.names.read_products(file)?;
+    if let Some(file) = &arguments.online_retail {
+        let mut all = input::online_retail(file)?;
+        if let Some(file) = &arguments.products {
+            all.names.read_products(file)?;
+        }
+        return Ok(all);
     }
-    Ok(all)
+    let mut rates = Rates::new(arguments.currency);
+    let known = || RATES.into_iter().filter_map(|(code, rate)| Some((Currency::new(code)?, rate)));
+    let said = if arguments.rate.is_empty() { known().collect() } else { arguments.rate.clone() };
+    for (currency, rate) in said {
+        rates = rates.with(currency, rate)?;
+    }
+    match &arguments.lines {
+        Some(file) => input::json_lines(file, Rules::new(rates)),
+        None => Ok(input::simulated(&arguments.simulated.settings(), Rules::new(rates))),
+    }
 }
 
 /// The item that is in most purchases, of several the least.
@@ -139,9 +181,9 @@ fn most_bought(lines: &[Line]) -> Option<u64> {
 const KNOWN: usize = 5;
 
 /// The last orders of some users, by the place of their first line.
-fn foretold(lines: &[Line], users: &[u64]) -> anyhow::Result<BTreeMap<usize, Order>> {
+fn foretold(orders: BTreeMap<usize, Order>, users: &[u64]) -> anyhow::Result<BTreeMap<usize, Order>> {
     let mut of_users: BTreeMap<u64, Vec<(usize, Order)>> = BTreeMap::new();
-    for (place, order) in orders(lines) {
+    for (place, order) in orders {
         of_users.entry(order.user).or_default().push((place, order));
     }
     let chosen: BTreeSet<u64> = if users.is_empty() {
@@ -183,6 +225,13 @@ fn print_bundles(bundles: &[Bundle<u64>], names: &Names) {
             names.show(bundle.with),
         );
     }
+}
+
+/// How many of a simulated shop's bundles are of items that it was made to sell together.
+fn print_truth(bundles: &[Bundle<u64>], truth: &Truth) {
+    let go_with = |item: u64, with: u64| truth.complements(item).contains(&with);
+    let made = |bundle: &&Bundle<u64>| go_with(bundle.item, bundle.with) || go_with(bundle.with, bundle.item);
+    println!("{} of these {} are made to go together", bundles.iter().filter(made).count(), bundles.len());
 }
 
 fn print_next(order: &Order, items: &[(u64, f64)], names: &Names) {

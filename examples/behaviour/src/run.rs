@@ -1,0 +1,89 @@
+//! `behaviour run`: a shop's lines, and what is true in the end.
+
+use anyhow::Context;
+use behaviour::catalogue::Catalogue;
+use behaviour::graph::Options;
+use behaviour::print::Printer;
+use behaviour::screen::{Input, Screen, run as answer};
+use bundles::input::{Lines, Names, json_lines, online_retail};
+use shop_simulator::{RATES, Settings, SimulatedShop};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tidemill::time::{days, hours};
+use tidemill::{Config, Events};
+use tidemill_shop::{Currency, Rates, Rules};
+
+/// The flags of `behaviour run`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// A shop's lines as JSON, one a line, packed (.gz) or not, in the order in which they arrived.
+    #[arg(long, value_name = "FILE.jsonl", conflicts_with = "online_retail")]
+    lines: Option<PathBuf>,
+    /// Online Retail: its invoice lines as CSV, packed (.gz) or not.
+    #[arg(long, value_name = "FILE.csv")]
+    online_retail: Option<PathBuf>,
+    /// Shoppers of the simulated shop.
+    #[arg(long, value_name = "N", default_value_t = 3_000)]
+    users: u64,
+    /// Its items.
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    items: u64,
+    /// Its days.
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    days: u32,
+    /// What draws everything in it.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// For trends an event counts half after so many hours.
+    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=87_600))]
+    half_life: u32,
+    /// For how many days events hold.
+    #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    keep: u32,
+    /// The user to tell of. By default the one with the greatest interest.
+    #[arg(long, value_name = "U")]
+    user: Option<u64>,
+    #[command(flatten)]
+    engine: tidemill::Flags,
+}
+
+/// Reads, and prints.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let (input, rules, names, catalogue) = input(arguments)?;
+    let (keep, half_life) = (days(arguments.keep.into()), hours(arguments.half_life.into()));
+    let options = Options { rules, keep, half_life, catalogue: Arc::new(catalogue) };
+    let (screen, config) = (Screen::default(), Config::from_flags(&arguments.engine)?);
+    let report = answer(input, options, config, screen.clone())?.finished()?;
+    let mut text = String::new();
+    Printer { screen: &screen, names: &names, user: arguments.user }.print(&mut text)?;
+    println!("{text}");
+    let (lines, seconds) = (report.records, report.wall_s);
+    println!("{lines} lines in {seconds:.1} s on {} workers: {:.0} lines/s", report.workers, lines as f64 / seconds);
+    Ok(())
+}
+
+/// What was asked to be read, what may be believed of it, and how its items are called and of which category they are.
+fn input(arguments: &Arguments) -> anyhow::Result<(Input, Rules, Names, Catalogue)> {
+    if let Some(file) = &arguments.online_retail {
+        let Lines { lines, rules, names, .. } = online_retail(file)?;
+        // Somebody once bought 80,995 of one, and cancelled it.
+        let rules = Rules { most_pieces: 100_000, ..rules };
+        let catalogue = Catalogue::by_code(&lines, &names);
+        return Ok((Input::Lines(Events::new(lines)), rules, names, catalogue));
+    }
+    let euro = Currency::new("EUR").context("euros are a currency")?;
+    let mut rates = RATES.iter().filter_map(|(code, rate)| Some((Currency::new(code)?, *rate)));
+    let rules = Rules::new(rates.try_fold(Rates::new(euro), |rates, (currency, rate)| rates.with(currency, rate))?);
+    if let Some(file) = &arguments.lines {
+        let Lines { lines, rules, names, unreadable } = json_lines(file, rules)?;
+        if unreadable > 0 {
+            eprintln!("{}: {unreadable} lines are left out, for they cannot be read", file.display());
+        }
+        let catalogue = Catalogue::listed(&lines);
+        return Ok((Input::Lines(Events::new(lines)), rules, names, catalogue));
+    }
+    let Arguments { users, items, days, seed, .. } = *arguments;
+    let settings = Settings { users, items, days, seed, ..Settings::default() };
+    let catalogue = Catalogue::simulated(&settings);
+    Ok((Input::Simulated(SimulatedShop::new(settings)), rules, Names::default(), catalogue))
+}

@@ -1,0 +1,99 @@
+//! `recommend run`: a simulated shop's lists.
+
+use anyhow::Context;
+use recommend::graph::Rows;
+use recommend::live::{Given, Group, SOURCES, Settings, recommend};
+use recommend::taste::Taste;
+use shop_simulator::{RATES, Settings as Shop, SimulatedShop, Truth};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tidemill::time::{days, hours, minutes};
+use tidemill::{Config, Timing, Update, execute};
+use tidemill_recommend::{Fact, Ranked, Touch, WithItems};
+use tidemill_shop::{Action, Clean, Cleaning, Currency, Facts, Ledgers, Line, Rates, Rules, Trending};
+
+/// The flags of `recommend run`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Shoppers of the simulated shop.
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    users: u64,
+    /// Its items.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    items: u64,
+    /// Its days.
+    #[arg(long, value_name = "N", default_value_t = 14)]
+    days: u32,
+    /// A folder with a Transformer called `shop`, as `shop train` writes it, to ask it too.
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    #[command(flatten)]
+    engine: tidemill::Flags,
+}
+
+/// What lines of the simulated shop may say.
+fn rules() -> anyhow::Result<Rules> {
+    let currency = |code| Currency::new(code).with_context(|| format!("`{code}` is no currency"));
+    let mut rates = Rates::new(currency("EUR")?);
+    for (code, rate) in RATES {
+        rates = rates.with(currency(code)?, rate)?;
+    }
+    Ok(Rules::new(rates))
+}
+
+/// Keeps the lists of all shoppers, and prints some.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let settings =
+        Shop { users: arguments.users, items: arguments.items, days: arguments.days, views: 40, ..Shop::default() };
+    let (truth, rules) = (Arc::new(Truth::new(settings.clone())), rules()?);
+    let taste = arguments.models.as_deref().map(|folder| Taste::pool(folder, "shop", 20));
+    let lists = Rows::default();
+    let (to_lists, of) = (lists.clone(), Arc::clone(&truth));
+    let report = execute(Config::from_flags(&arguments.engine)?, move |job| {
+        let (bounds, category) = (rules.clone(), Arc::clone(&of));
+        let timing = Timing::by(move |line: &Line| bounds.event_time(line)).disorder(minutes(1));
+        let lines = job.source("lines", SimulatedShop::new(settings.clone()), timing)?;
+        let (clean, _dropped) = lines.clean("cleaning", rules.clone())?;
+        let events =
+            clean.clone().filter_map(|clean| if let Clean::Shopper(event) = clean { Some(event) } else { None });
+        let items = clean.filter_map(|clean| if let Clean::Item(event) = clean { Some(event) } else { None });
+        let facts = items.facts("items")?.map(|fact| Fact {
+            item: fact.item,
+            category: fact.category,
+            in_stock: fact.left != Some(0),
+        });
+        let (held, _late) = events.key_by(|event| event.user).ledger("what holds", days(365))?;
+        let groups = move |item| [Group::All, Group::Category(category.category(item))];
+        let trends = held.clone().trending("trends", 40, hours(24), groups)?;
+        let lines = held.clone().filter_map(|Update { row, diff }| match row.event.action {
+            Action::Purchase { order, item, .. } => {
+                Some(Update { row: Touch { owner: order, time: row.time, seq: row.seq, item }, diff })
+            }
+            _ => None,
+        });
+        let together = lines.key_by(|line| line.row.owner).companions("what goes together", 100, 50)?;
+        let forgotten = held.clone().filter_map(|_| None);
+        let given = Given { facts, trends, together, again: forgotten };
+        let category = Arc::clone(&of);
+        let kept = recommend(held, given, taste.as_ref(), Settings::default(), move |item| category.category(item))?;
+        kept.lists.sink("lists out", to_lists.clone())
+    })?
+    .finished()?;
+    let mut lists: Vec<Ranked<u64, u64>> = lists.take().into_keys().collect();
+    println!("{} lines, {} lists; some of the latest:", report.records, lists.len());
+    lists.sort_by_key(|list| std::cmp::Reverse(list.as_of));
+    for list in lists.iter().take(3) {
+        let liked = truth.taste(list.user).map(|(category, _)| category);
+        println!("\nuser {}, who likes categories {liked:?}", list.user);
+        for (place, entry) in (1..).zip(&list.entries) {
+            let source = SOURCES.get(usize::from(entry.source)).copied().unwrap_or("suggested");
+            let because = entry.because.map_or_else(String::new, |item| format!(" item {item}"));
+            println!(
+                "  {place:>2}. item {:<5} category {:<3} {source}{because}",
+                entry.item,
+                truth.category(entry.item)
+            );
+        }
+    }
+    Ok(())
+}
