@@ -1,4 +1,5 @@
-//! What items are of which category: known before the stream, since what is counted by category must not change under it.
+//! What items are of which category: known before the stream, since what is counted by category must not change under
+//! it.
 
 use bundles::input::Names;
 use rustc_hash::FxHashMap;
@@ -23,8 +24,8 @@ impl Catalogue {
         Catalogue { categories }
     }
 
-    /// Of items that have codes: a category is those whose codes begin with the same two digits, for stock codes that are
-    /// alike are of things that are.
+    /// Of items that have codes: a category is those whose codes begin with the same two digits, for stock codes that
+    /// are alike are of things that are.
     pub fn by_code(lines: &[Line], names: &Names) -> Self {
         let category = |item| names.show(item).get(..2).and_then(|digits| digits.parse().ok());
         let items = lines.iter().filter_map(|line| line.item);

@@ -55,7 +55,8 @@ impl Default for Screen {
     }
 }
 
-/// Reads the input, and keeps the screen true meanwhile. Lines may be a minute late and count in time; later ones count too.
+/// Reads the input, and keeps the screen true meanwhile. Lines may be a minute late and count in time; later ones count
+/// too.
 ///
 /// # Errors
 ///

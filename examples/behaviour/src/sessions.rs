@@ -1,7 +1,7 @@
 //! Sessions that follow what holds.
 //!
-//! Windows by session take events that stay. Here purchases are cancelled and users forgotten, so a session may shrink, fall
-//! apart or go.
+//! Windows by session take events that stay. Here purchases are cancelled and users forgotten, so a session may shrink,
+//! fall apart or go.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -44,7 +44,8 @@ const MEASURES: usize = 4;
 /// A measure of the sessions that began within a span of time.
 pub type SessionSum = Summed<Millis, Measure>;
 
-/// The sessions of each user, from changes of which events hold. State: the times of views, carts and purchases that hold.
+/// The sessions of each user, from changes of which events hold. State: the times of views, carts and purchases that
+/// hold.
 ///
 /// # Errors
 ///

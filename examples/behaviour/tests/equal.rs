@@ -67,7 +67,8 @@ struct Event {
     action: Action,
 }
 
-/// What can be believed, in the order in which it came, and how many lines were dropped. Within a month no id is used twice.
+/// What can be believed, in the order in which it came, and how many lines were dropped. Within a month no id is used
+/// twice.
 fn clean(lines: &[Line], rules: &Rules) -> (Vec<(Millis, Clean)>, BTreeMap<Reason, u64>) {
     let (mut clean, mut dropped) = (vec![], BTreeMap::new());
     let (mut ids, mut noise) = (BTreeSet::new(), BTreeMap::<(u64, i64), (u32, bool)>::new());

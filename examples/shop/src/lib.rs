@@ -7,4 +7,6 @@ pub mod graph;
 pub mod payments;
 pub mod record;
 pub mod replay;
+#[cfg(test)]
+mod tests;
 pub mod training;

@@ -35,8 +35,8 @@ pub enum Reason {
     ImpossibleTime,
     /// Its kind needs a field that is not there.
     MissingField,
-    /// So many pieces nobody buys or cancels: 0, fewer, or more than [`Rules::most_pieces`]. Or fewer than 0 are left in stock,
-    /// or the place in a list is not from 1 to 65,535.
+    /// So many pieces nobody buys or cancels: 0, fewer, or more than [`Rules::most_pieces`]. Or fewer than 0 are left
+    /// in stock, or the place in a list is not from 1 to 65,535.
     ImpossibleQuantity,
     /// Stars that are not from 1 to 5.
     ImpossibleStars,
@@ -78,16 +78,17 @@ pub struct Dropped {
 
 /// Streams of lines.
 pub trait Cleaning<'s> {
-    /// Says what each line that can be believed says, and which lines cannot, and why. Nothing waits for the watermark, and late
-    /// lines are believed like others, at their own time.
+    /// Says what each line that can be believed says, and which lines cannot, and why. Nothing waits for the watermark,
+    /// and late lines are believed like others, at their own time.
     ///
-    /// A line is looked at by itself ([`Rules::check`]), then dropped if one of the same id has come before it, then if its user
-    /// has had more than [`Rules::most_lines`] lines in a minute by the clock: what follows is noise until a minute without
-    /// lines. Of lines that are alike the first one counts in the order in which they arrive, so the result is the same for
-    /// any number of workers. Have the source's [`Timing`](tidemill::Timing) go by [`Rules::event_time`], lest an impossible
-    /// time drive the watermark.
+    /// A line is looked at by itself ([`Rules::check`]), then dropped if one of the same id has come before it, then if
+    /// its user has had more than [`Rules::most_lines`] lines in a minute by the clock: what follows is noise until a
+    /// minute without lines. Of lines that are alike the first one counts in the order in which they arrive, so the
+    /// result is the same for any number of workers. Have the source's [`Timing`](tidemill::Timing) go by
+    /// [`Rules::event_time`], lest an impossible time drive the watermark.
     ///
-    /// State: ids, and for each user how many lines were in which minute, until the watermark is [`Rules::remember`] past them.
+    /// State: ids, and for each user how many lines were in which minute, until the watermark is [`Rules::remember`]
+    /// past them.
     ///
     /// # Errors
     ///
@@ -175,7 +176,8 @@ mod tests {
         Line { id, time, kind: Kind::View, user: Some(user), item: Some(1), order, category, number, amount, currency }
     }
 
-    /// The ids of lines that passed, with their times, and those of the others; and how many there were for each reason.
+    /// The ids of lines that passed, with their times, and those of the others; and how many there were for each
+    /// reason.
     fn run(
         lines: Vec<Line>,
         rules: &Rules,

@@ -22,8 +22,8 @@ pub struct ItemFact {
 
 /// Streams of what changes about items.
 pub trait Facts<'s> {
-    /// What is true of each item that was listed: what was said last by event time, of what was said at the same time what
-    /// stands last in its source. So an event that comes late changes what no later one has.
+    /// What is true of each item that was listed: what was said last by event time, of what was said at the same time
+    /// what stands last in its source. So an event that comes late changes what no later one has.
     ///
     /// State: of each item what was said last.
     ///

@@ -92,8 +92,8 @@ impl Thresholds {
 
 /// Collections of how recently, how often and for how much users buy.
 pub trait Segments<'s> {
-    /// The segment of each user who has bought, as of the watermark. It changes as users buy and cancel, and as days pass;
-    /// the end of the input lets none pass.
+    /// The segment of each user who has bought, as of the watermark. It changes as users buy and cancel, and as days
+    /// pass; the end of the input lets none pass.
     ///
     /// What is older than the ledger keeps is not known: have it keep more than [`Thresholds::lost`].
     ///

@@ -20,14 +20,15 @@ pub type Trend<G> = Summed<G, u64>;
 
 /// Streams of changes of which events hold.
 pub trait Trending<'s> {
-    /// The `n` items of each group whose events weigh most: a view counts 1, an item put into the cart 3, one bought 5, each
-    /// halved with every `half_life` ms of age. `groups` says in which groups an item is, such as its category and one for
-    /// all.
+    /// The `n` items of each group whose events weigh most: a view counts 1, an item put into the cart 3, one bought 5,
+    /// each halved with every `half_life` ms of age. `groups` says in which groups an item is, such as its category and
+    /// one for all.
     ///
-    /// Age is counted in whole spans of an eighth of the half-life, between the span of the event and that of the watermark;
-    /// what is ahead of the watermark is new, and after 64 spans, where it would count a 256th, an event counts no more. So the
-    /// rows are at every epoch a function of the events that hold and of the watermark, exactly: they change as events
-    /// come and go, and whenever the watermark enters a new span. The end of the input makes nothing old.
+    /// Age is counted in whole spans of an eighth of the half-life, between the span of the event and that of the
+    /// watermark; what is ahead of the watermark is new, and after 64 spans, where it would count a 256th, an event
+    /// counts no more. So the rows are at every epoch a function of the events that hold and of the watermark, exactly:
+    /// they change as events come and go, and whenever the watermark enters a new span. The end of the input makes
+    /// nothing old.
     ///
     /// State: of each item how much happened in each of the last 64 spans, where something did.
     ///

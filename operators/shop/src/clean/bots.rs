@@ -18,9 +18,9 @@ pub(crate) struct Minute {
     noisy: bool,
 }
 
-/// Lets a user's first `most` lines of a minute through. What comes after that is noise, and so is every line of the minutes
-/// that follow without a break. A line counts in the minute of its own time, so lines that come late are judged by what was
-/// known when they came; minutes are known until the watermark is `remember` ms past their end.
+/// Lets a user's first `most` lines of a minute through. What comes after that is noise, and so is every line of the
+/// minutes that follow without a break. A line counts in the minute of its own time, so lines that come late are judged
+/// by what was known when they came; minutes are known until the watermark is `remember` ms past their end.
 pub(crate) struct Bots {
     most: u32,
     remember: Millis,

@@ -56,8 +56,8 @@ impl Rates {
         Ok(self)
     }
 
-    /// An amount in the shop's cents, or whatever its currency's minor unit is: rounded to the minor unit of its own currency,
-    /// then converted and rounded again, each time to the nearest, half to even.
+    /// An amount in the shop's cents, or whatever its currency's minor unit is: rounded to the minor unit of its own
+    /// currency, then converted and rounded again, each time to the nearest, half to even.
     pub(crate) fn cents(&self, amount: f64, currency: Option<Currency>) -> Result<i64, Reason> {
         let currency = currency.unwrap_or(self.own);
         let worth = *self.worth.get(&currency).ok_or(Reason::UnknownCurrency)?;

@@ -6,8 +6,8 @@ use tidemill::{Closing, Emit, Kernel, Keys, Millis, Order, Record, Save, Saved, 
 
 use crate::clean::{Checked, Dropped, Reason, Verdict};
 
-/// Lets the first line of an id through. An id is remembered until the watermark is `remember` ms past the first line's time,
-/// and then until the end of the span of an eighth of that, for spans are forgotten as a whole.
+/// Lets the first line of an id through. An id is remembered until the watermark is `remember` ms past the first line's
+/// time, and then until the end of the span of an eighth of that, for spans are forgotten as a whole.
 pub(crate) struct Repeats {
     remember: Millis,
     width: Millis,

@@ -13,8 +13,8 @@ use crate::line::{Kind, Line};
 pub struct Rules {
     /// Nothing has happened before this, in ms since 1970 UTC: 2000-01-01 by default.
     pub earliest: Millis,
-    /// Nor after this: 2100-01-01 by default. Where the input's end is known, say it: until then a clock that is ahead is
-    /// believed, and drives the watermark.
+    /// Nor after this: 2100-01-01 by default. Where the input's end is known, say it: until then a clock that is ahead
+    /// is believed, and drives the watermark.
     pub latest: Millis,
     /// How many pieces may be bought or cancelled at once: 10,000.
     pub most_pieces: u32,
@@ -45,8 +45,8 @@ impl Rules {
         }
     }
 
-    /// The event time of a line for a source's [`Timing`](tidemill::Timing): its own if that lies between the bounds, else
-    /// `earliest`, which moves no watermark.
+    /// The event time of a line for a source's [`Timing`](tidemill::Timing): its own if that lies between the bounds,
+    /// else `earliest`, which moves no watermark.
     pub fn event_time(&self, line: &Line) -> Millis {
         if self.is_possible(line.time) { line.time } else { self.earliest }
     }
@@ -55,8 +55,8 @@ impl Rules {
         (self.earliest..=self.latest).contains(&time)
     }
 
-    /// What a line says, as far as it can be judged alone; or what is wrong with it, of several faults the first in the order
-    /// of [`Reason`].
+    /// What a line says, as far as it can be judged alone; or what is wrong with it, of several faults the first in the
+    /// order of [`Reason`].
     ///
     /// # Errors
     ///

@@ -1,10 +1,10 @@
 //! A small simulated shop through the whole graph.
 
-use shop::before_after::{filler, with_events, without};
-use shop::catalogue::Catalogue;
-use shop::graph::Options;
-use shop::record::{Recorder, compare};
-use shop::replay::replay;
+use crate::before_after::{filler, with_events, without};
+use crate::catalogue::Catalogue;
+use crate::graph::Options;
+use crate::record::{Recorder, compare};
+use crate::replay::replay;
 use shop_simulator::{Settings, Simulation};
 use std::sync::Arc;
 use tidemill::Config;
