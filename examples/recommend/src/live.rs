@@ -59,6 +59,8 @@ pub struct Settings {
     pub list: ListRules,
     /// A user who has done nothing for so many ms is not there any more.
     pub there: Millis,
+    /// Suggestions are made from this time on, in ms since 1970 UTC: not for each step of a history that is read in.
+    pub from: Millis,
     /// Suggestions are asked of the Transformer from this time on, in ms since 1970 UTC: not for each step of a history that
     /// is read in.
     pub taste_from: Millis,
@@ -78,6 +80,7 @@ impl Default for Settings {
             ranked: 40,
             list: ListRules::default(),
             there: hours(1),
+            from: Millis::MIN,
             taste_from: Millis::MIN,
             learns: true,
         }
@@ -139,7 +142,8 @@ pub fn recommend<'s>(
     let (new, gone) = histories.clone().changes(|session| session.time).branch(|change| change.diff > 0);
     let again = given.again.with_each_row("lists made anew", histories.clone())?;
     let (again, left) = again.branch(move |(now, session)| session.time >= now.saturating_sub(settings.there));
-    let new = new.map(|change| (change.row.time, change.row)).union(again);
+    let new =
+        new.map(|change| (change.row.time, change.row)).filter(move |(now, _)| *now >= settings.from).union(again);
     let gone = gone.map(|change| change.row.session).union(left.map(|(_, session)| session.session));
 
     let Settings { last, suggested, nearest, .. } = settings;

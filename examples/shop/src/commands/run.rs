@@ -32,8 +32,8 @@ pub struct Arguments {
     /// A folder with models: to tell frauds, and with the Transformer.
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
-    /// The Transformer is asked for each user's last state only, when all has been read.
-    #[arg(long, requires = "models")]
+    /// Lists are made of each user's last state only, when all has been read; so is the Transformer asked.
+    #[arg(long)]
     last_state: bool,
     /// Lines an epoch.
     #[arg(long, value_name = "N", default_value_t = 4_096)]
@@ -146,6 +146,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut options = options(catalogue, arguments.models.as_deref());
     if arguments.last_state {
         options.refresh = Some(end);
+        options.lists.from = end;
         options.lists.taste_from = end;
         options.lists.there = Millis::MAX / 4;
     }
