@@ -140,7 +140,9 @@ pub fn recommend<'s>(
         held.clone().filter_map(hides).key_by(|change| *change.row.user()).maintain("hidden", Hiding::new())?;
 
     let (new, gone) = histories.clone().changes(|session| session.time).branch(|change| change.diff > 0);
-    let again = given.again.with_each_row("lists made anew", histories.clone())?;
+    // Where no lists were made yet, there are none to make anew.
+    let again = given.again.filter(move |now| *now >= settings.from);
+    let again = again.with_each_row("lists made anew", histories.clone())?;
     let (again, left) = again.branch(move |(now, session)| session.time >= now.saturating_sub(settings.there));
     let new =
         new.map(|change| (change.row.time, change.row)).filter(move |(now, _)| *now >= settings.from).union(again);
