@@ -9,7 +9,7 @@ use tidemill_events::{AsOf, Asked, Index};
 use tidemill_recommend::{BasketIndex, Baskets, Scores, TifuKnn};
 use tidemill_shop::{Kind, Line};
 
-/// The models, in the order of [`Models::answer`]'s lists:
+/// The models, in the order of their lists:
 ///
 /// - `tifu`: TIFU-kNN as in the paper;
 /// - `g-top`: the items in most baskets of all users;
