@@ -162,6 +162,13 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
         })
     }
 
+    /// Each event with its time.
+    pub fn with_times(self) -> Stream<'s, (Millis, T)> {
+        self.stateless("with_times", move |batch, out| {
+            out.extend(batch.drain(..).map(|Record { time, seq, value }| Record { time, seq, value: (time, value) }));
+        })
+    }
+
     /// The events that `keep` says yes to.
     pub fn filter(self, mut keep: impl FnMut(&T) -> bool + 'static) -> Stream<'s, T> {
         self.stateless("filter", move |batch, out| {

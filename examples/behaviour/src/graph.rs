@@ -22,7 +22,7 @@ use tidemill_shop::{
 pub const GAP: Millis = minutes(30);
 
 /// Trending items that are kept of each category, and of all.
-pub const TRENDS: usize = 10;
+pub const TRENDS: usize = 20;
 
 /// Categories that are kept of each user.
 pub const INTERESTS: usize = 3;

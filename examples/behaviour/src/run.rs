@@ -1,17 +1,16 @@
 //! `behaviour run`: a shop's lines, and what is true in the end.
 
-use anyhow::Context;
 use behaviour::catalogue::Catalogue;
 use behaviour::graph::Options;
 use behaviour::print::Printer;
 use behaviour::screen::{Input, Screen, run as answer};
-use bundles::input::{Lines, Names, json_lines, online_retail};
-use shop_simulator::{RATES, Settings, SimulatedShop};
+use bundles::input::{Lines, Names, json_lines, online_retail, warn};
+use shop_simulator::{Flags, SimulatedShop, rules};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tidemill::time::{days, hours};
 use tidemill::{Config, Events};
-use tidemill_shop::{Currency, Rates, Rules};
+use tidemill_shop::Rules;
 
 /// The flags of `behaviour run`.
 #[derive(clap::Args)]
@@ -22,18 +21,8 @@ pub struct Arguments {
     /// Online Retail: its invoice lines as CSV, packed (.gz) or not.
     #[arg(long, value_name = "FILE.csv")]
     online_retail: Option<PathBuf>,
-    /// Shoppers of the simulated shop.
-    #[arg(long, value_name = "N", default_value_t = 3_000)]
-    users: u64,
-    /// Its items.
-    #[arg(long, value_name = "N", default_value_t = 2_000)]
-    items: u64,
-    /// Its days.
-    #[arg(long, value_name = "N", default_value_t = 42)]
-    days: u32,
-    /// What draws everything in it.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
+    #[command(flatten)]
+    simulated: Flags,
     /// For trends an event counts half after so many hours.
     #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=87_600))]
     half_life: u32,
@@ -71,19 +60,14 @@ fn input(arguments: &Arguments) -> anyhow::Result<(Input, Rules, Names, Catalogu
         let catalogue = Catalogue::by_code(&lines, &names);
         return Ok((Input::Lines(Events::new(lines)), rules, names, catalogue));
     }
-    let euro = Currency::new("EUR").context("euros are a currency")?;
-    let mut rates = RATES.iter().filter_map(|(code, rate)| Some((Currency::new(code)?, *rate)));
-    let rules = Rules::new(rates.try_fold(Rates::new(euro), |rates, (currency, rate)| rates.with(currency, rate))?);
+    let rules = rules()?;
     if let Some(file) = &arguments.lines {
         let Lines { lines, rules, names, unreadable } = json_lines(file, rules)?;
-        if unreadable > 0 {
-            eprintln!("{}: {unreadable} lines are left out, for they cannot be read", file.display());
-        }
+        warn(&unreadable);
         let catalogue = Catalogue::listed(&lines);
         return Ok((Input::Lines(Events::new(lines)), rules, names, catalogue));
     }
-    let Arguments { users, items, days, seed, .. } = *arguments;
-    let settings = Settings { users, items, days, seed, ..Settings::default() };
+    let settings = arguments.simulated.settings();
     let catalogue = Catalogue::simulated(&settings);
     Ok((Input::Simulated(SimulatedShop::new(settings)), rules, Names::default(), catalogue))
 }

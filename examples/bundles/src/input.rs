@@ -6,8 +6,10 @@ use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use shop_simulator::{Settings, Simulation};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::Path;
+use tidemill::{Batch, ReadStatus, Reader, Source};
+use tidemill_files::JsonLines;
 use tidemill_shop::{Currency, Kind, Line, Rates, Rules};
 
 /// Lines in the order in which they arrived.
@@ -19,8 +21,8 @@ pub struct Lines {
     pub rules: Rules,
     /// How items are called, if not by their number.
     pub names: Names,
-    /// How many lines could not be read.
-    pub unreadable: usize,
+    /// The lines that could not be read: where they are, and what is wrong with them.
+    pub unreadable: Vec<String>,
 }
 
 /// How items are called.
@@ -133,30 +135,38 @@ pub fn online_retail(file: &Path) -> anyhow::Result<Lines> {
         });
     }
     let own = Currency::new("GBP").context("pounds are a currency")?;
-    Ok(Lines { lines, rules: Rules { most_lines: u32::MAX, ..Rules::new(Rates::new(own)) }, names, unreadable: 0 })
+    Ok(Lines {
+        lines,
+        rules: Rules { most_lines: u32::MAX, ..Rules::new(Rates::new(own)) },
+        names,
+        unreadable: Vec::new(),
+    })
 }
 
-/// Reads lines of JSON, of which the rules say what is to be believed.
+/// Reads lines of JSON, packed or not, of which the rules say what is to be believed.
 ///
 /// # Errors
 ///
 /// The file cannot be read.
 pub fn json_lines(file: &Path, rules: Rules) -> anyhow::Result<Lines> {
-    let mut all = Lines { lines: Vec::new(), rules, names: Names::default(), unreadable: 0 };
-    for (number, line) in BufReader::new(open(file)?).lines().enumerate() {
-        let line = line.with_context(|| format!("{}:{}", file.display(), number + 1))?;
-        match serde_json::from_str(&line) {
-            Ok(line) => all.lines.push(line),
-            Err(_) => all.unreadable += 1,
-        }
+    let (mut reader, mut batch) = (JsonLines::<Line>::new(file.to_owned()).open(0, 0)?, Batch::new());
+    while reader.read(10_000, &mut batch)? == ReadStatus::Ready {}
+    let unreadable = batch.rejected().iter().map(|line| format!("{}: {}", line.place, line.reason)).collect();
+    Ok(Lines { lines: batch.items().to_vec(), rules, names: Names::default(), unreadable })
+}
+
+/// Says which lines were left out, the first ones by name.
+pub fn warn(unreadable: &[String]) {
+    unreadable.iter().take(5).for_each(|line| eprintln!("left out: {line}"));
+    if unreadable.len() > 5 {
+        eprintln!("left out: {} lines more that cannot be read", unreadable.len() - 5);
     }
-    Ok(all)
 }
 
 /// All lines of a shop that does not exist.
 pub fn simulated(settings: &Settings, rules: Rules) -> Lines {
     let lines = Simulation::new(settings.clone()).collect();
-    Lines { lines, rules, names: Names::default(), unreadable: 0 }
+    Lines { lines, rules, names: Names::default(), unreadable: Vec::new() }
 }
 
 /// Opens a file, unpacking it if its name ends with `.gz`.

@@ -14,29 +14,18 @@
 //! whenever something changes that decides what may be shown. When a user is forgotten, the suggestions of all users who were
 //! there lately are made anew, and those of others dropped until they come again: so nothing of the forgotten one is left.
 
-use serde::{Deserialize, Serialize};
 use tidemill::time::hours;
 use tidemill::{Collection, Millis, Result, Stream, Update};
 use tidemill_events::{AsOf, Asked, WithEachRow};
 use tidemill_inference::{Infer, Pool, Score};
-use tidemill_rank::Summed;
 use tidemill_recommend::{
-    After, Entry, Fact, Feedback, Hidden, Hiding, ItemRow, LastItems, Learned, Lessons, ListRules, Nearest, Neighbours,
-    Ranked, Ranker, Ranking, Session, Standing, Suggested, Suggestion, Suggestions, Together, Touch, Trends,
+    ByLinks, Entry, Fact, Feedback, Hidden, Hiding, ItemRow, LastItems, Learned, Lessons, ListRules, Nearest,
+    Neighbours, Ranked, Ranker, Ranking, Session, Standing, Suggested, Suggestion, Suggestions, Touch, Trends,
     WeightsRow, WithItems, lists,
 };
-use tidemill_shop::{Action, Held};
+use tidemill_shop::{Action, Held, Trend};
 
 use crate::taste::Taste;
-
-/// Of what trends are kept: an item's category, or everything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Group {
-    /// Everything.
-    All,
-    /// A category.
-    Category(u64),
-}
 
 /// How much is kept and looked at.
 #[derive(Clone, Copy, Debug)]
@@ -61,9 +50,6 @@ pub struct Settings {
     pub there: Millis,
     /// Suggestions are made from this time on, in ms since 1970 UTC: not for each step of a history that is read in.
     pub from: Millis,
-    /// Suggestions are asked of the Transformer from this time on, in ms since 1970 UTC: not for each step of a history that
-    /// is read in.
-    pub taste_from: Millis,
     /// Whether feedback teaches the ranker. What it has learnt of a user who is forgotten stays.
     pub learns: bool,
 }
@@ -81,7 +67,6 @@ impl Default for Settings {
             list: ListRules::default(),
             there: hours(1),
             from: Millis::MIN,
-            taste_from: Millis::MIN,
             learns: true,
         }
     }
@@ -95,8 +80,8 @@ pub const SOURCES: [&str; 5] =
 pub struct Given<'s> {
     /// Items' categories, and whether they are in stock.
     pub facts: Collection<'s, Fact<u64, u64>>,
-    /// What is trending.
-    pub trends: Collection<'s, Summed<Group, u64>>,
+    /// What is trending in each category, and of all (`None`).
+    pub trends: Collection<'s, Trend<Option<u64>>>,
     /// What is bought with what.
     pub together: Collection<'s, ItemRow<u64>>,
     /// Times at which all lists are made anew: an event for each user who is forgotten, in the epoch in which that happens.
@@ -144,32 +129,32 @@ pub fn recommend<'s>(
     let again = given.again.filter(move |now| *now >= settings.from);
     let again = again.with_each_row("lists made anew", histories.clone())?;
     let (again, left) = again.branch(move |(now, session)| session.time >= now.saturating_sub(settings.there));
-    let new =
-        new.map(|change| (change.row.time, change.row)).filter(move |(now, _)| *now >= settings.from).union(again);
+    let new = new.map(|change| change.row).filter(move |session| session.time >= settings.from);
+    let new = new.union(again.map(|(_, session)| session));
     let gone = gone.map(|change| change.row.session).union(left.map(|(_, session)| session.session));
 
     let Settings { last, suggested, nearest, .. } = settings;
+    let asked = new.map(|Session { session, time, items }| Suggestions::new(session, time, items));
     let mut asked = match taste {
-        None => new.map(|(_, session)| asked(session).with(Vec::new())),
-        Some(pool) => {
-            let (live, past) = new.branch(move |(now, _)| *now >= settings.taste_from);
-            let live = live.map(|(_, session)| asked(session));
-            let live = live.infer("suggest by taste", pool, |of| of.history.clone())?.map(|(of, likely)| {
-                let list = tasty(&of.history, likely);
-                of.with(list)
-            });
-            live.union(past.map(|(_, session)| asked(session).with(Vec::new())))
-        }
+        None => asked.map(|of| of.with(Vec::new())),
+        Some(pool) => asked.infer("suggest by taste", pool, |of| of.history.clone())?.map(|(of, likely)| {
+            let list = tasty(&of.history, likely);
+            of.with(list)
+        }),
     };
-    asked = added(asked.ask("suggest what follows", after.clone(), AsOf::Now, After::new(last, suggested))?);
-    asked =
-        added(asked.ask("suggest what goes together", given.together, AsOf::Now, Together::new(last, suggested))?);
+    asked = added(asked.ask("suggest what follows", after.clone(), AsOf::Now, ByLinks::after(last, suggested))?);
+    asked = added(asked.ask(
+        "suggest what goes together",
+        given.together,
+        AsOf::Now,
+        ByLinks::together(last, suggested),
+    )?);
     let short = histories.clone().map(move |session| {
         let items = session.items[session.items.len().saturating_sub(last)..].to_vec();
         Session { items, ..session }
     });
     asked = added(asked.ask("suggest by nearest histories", short, AsOf::Now, Neighbours::new(nearest, suggested))?);
-    let group = move |item: Option<&u64>| item.map_or(Group::All, |item| Group::Category(category(*item)));
+    let group = move |item: Option<&u64>| item.map(|item| category(*item));
     asked = added(asked.ask("suggest what is trending", given.trends, AsOf::Now, Trends::new(suggested, group))?);
     let ranker = Ranker::new(SOURCES.len(), RATE);
     let feedback = held.flat_map(move |change| feedback(change, settings.learns));
@@ -187,11 +172,6 @@ pub fn recommend<'s>(
 
 /// How fast the ranker learns.
 const RATE: f64 = 0.02;
-
-/// The question for a user's history.
-fn asked(Session { session, time, items }: Session<u64, u64>) -> Suggestions<u64, u64> {
-    Suggestions::new(session, time, items)
-}
 
 /// What the Transformer suggests; of each item how likely it is beside the likeliest.
 fn tasty(history: &[u64], likely: Vec<(u64, Score)>) -> Vec<Suggestion<u64>> {

@@ -8,23 +8,22 @@
 //!                    └─ items' events ── categories, stock
 //! ```
 
+use behaviour::catalogue::Catalogue;
+use behaviour::graph::{Doings, doings};
+use bundles::graph::bundles;
 use fraud::features::Features;
 use fraud::graph::current_features;
 use fraud::serving::Scorer;
-use recommend::live::{self, Given, Group, Kept, recommend};
+use recommend::live::{self, Given, Kept, recommend};
 use recommend::taste::Taste;
 use std::sync::Arc;
 use tidemill::time::days;
 use tidemill::{Collection, Events, Millis, Result, Stream, Timing, Update};
 use tidemill_inference::{Infer, Pool, Score};
-use tidemill_recommend::{BundleRow, Fact, Touch, WithBundles};
-use tidemill_shop::{
-    Action, Behaviour, Clean, Cleaning, CountReasons, Facts, Funnel, Held, Interest, Ledgers, Line, Reason, Rfm, Rules,
-    Segment, Segments, Thresholds, Trend, Trending,
-};
+use tidemill_recommend::{BundleRow, Fact};
+use tidemill_shop::{Action, Clean, Cleaning, CountReasons, Facts, Held, Ledgers, Line, Reason, Rules};
 
-use crate::catalogue::Catalogue;
-use crate::payments::{Verdicts, of, payment, timed};
+use crate::payments::{Of, Verdicts, is_of_payments, of};
 
 /// What the graph is made with.
 #[derive(Clone)]
@@ -53,28 +52,14 @@ pub const LABEL_DELAY: u64 = 7;
 /// For so many days a payment's score is kept, and corrected as labels come.
 const SCORED: u64 = 2;
 
-/// Trends, and the items in a category that trend.
-const TRENDS: usize = 40;
-
-/// Lines of an order that are paired, at most; and the items that each item keeps that are bought with it.
-const BASKET: (usize, usize) = (100, 50);
-
 /// What the graph keeps.
 pub struct Answers<'s> {
     /// Lists, and what they are made of.
     pub kept: Kept<'s>,
     /// What is bought together.
     pub bundles: Collection<'s, BundleRow<u64>>,
-    /// What is trending.
-    pub trends: Collection<'s, Trend<Group>>,
-    /// Views, carts and purchases by category and hour.
-    pub funnel: Collection<'s, Funnel>,
-    /// The categories that interest users.
-    pub interests: Collection<'s, Interest>,
-    /// How recently, how often, for how much users have bought.
-    pub rfm: Collection<'s, Rfm>,
-    /// What kind of customer each user is.
-    pub segments: Collection<'s, (u64, Segment)>,
+    /// What users do.
+    pub doings: Doings<'s>,
     /// How likely payments are frauds, if there is a model.
     pub scores: Option<Collection<'s, (Features, Score)>>,
     /// How many lines were dropped, and why.
@@ -99,32 +84,21 @@ pub fn answers<'s>(lines: Stream<'s, Line>, options: &Options) -> Result<Answers
     });
     let (held, _late) = events.clone().key_by(|event| event.user).ledger("what holds", options.keep)?;
 
-    let category = |catalogue: &Arc<Catalogue>| {
-        let catalogue = Arc::clone(catalogue);
-        move |item| catalogue.category(item)
-    };
-    let of_item = category(&options.catalogue);
-    let groups = move |item| [Group::All, Group::Category(of_item(item))];
-    let trends = held.clone().trending("trends", TRENDS, options.half_life, groups)?;
-    let funnel = held.clone().funnel("funnel", tidemill::time::hours(1), category(&options.catalogue))?;
-    let interests = held.clone().interests("interests", 3, category(&options.catalogue))?;
-    let rfm = held.clone().rfm("habits")?;
-    let segments = rfm.clone().segments("segments", Thresholds::default())?;
+    let catalogue = Arc::clone(&options.catalogue);
+    let category = move |item| catalogue.category(item);
+    let doings = doings(held.clone(), options.half_life, category.clone())?;
+    let bundles = bundles(held.clone())?;
 
-    let order_lines = held.clone().filter_map(|Update { row: Held { time, seq, event }, diff }| match event.action {
-        Action::Purchase { order, item, .. } => Some(Update { row: Touch { owner: order, time, seq, item }, diff }),
-        _ => None,
-    });
-    let bundles = order_lines.key_by(|line| line.row.owner).bundles("bundles", BASKET.0, BASKET.1)?;
-
-    let timed = timed(events);
+    let timed = events.with_times();
     let scores = match &options.scorer {
         None => None,
         Some(pool) => {
-            let payments = timed.clone().filter_map(|(time, event)| payment(time, &event).map(|(_, payment)| payment));
-            let of_payments = timed.clone().filter_map(|(time, event)| of(time, &event));
+            let paid = timed.clone().filter(|(_, event)| is_of_payments(&event.action));
+            let paid = paid.try_map("payments", |(time, event)| of(*time, event))?;
+            let payments =
+                paid.clone().filter_map(|(_, of)| if let Of::Made(payment) = of { Some(payment) } else { None });
             let delay = days(LABEL_DELAY as i64);
-            let labels = of_payments.key_by(|of| of.0).process("verdicts", Verdicts { delay })?;
+            let labels = paid.key_by(|of| of.0).process("verdicts", Verdicts { delay })?;
             let features = current_features(payments, labels, LABEL_DELAY, SCORED)?;
             Some(features.infer("fraud scores", pool, |features| *features)?)
         }
@@ -135,7 +109,7 @@ pub fn answers<'s>(lines: Stream<'s, Line>, options: &Options) -> Result<Answers
         again = again.union(job.source("refresh", Events::new(vec![at]), Timing::by(|at: &Millis| *at))?);
     }
     let together = bundles.clone().flat_map(|row| if let BundleRow::Item(row) = row { Some(row) } else { None });
-    let given = Given { facts: facts.clone(), trends: trends.clone(), together, again };
-    let kept = recommend(held.clone(), given, options.taste.as_ref(), options.lists, category(&options.catalogue))?;
-    Ok(Answers { kept, bundles, trends, funnel, interests, rfm, segments, scores, dropped, facts, held })
+    let given = Given { facts: facts.clone(), trends: doings.trends.clone(), together, again };
+    let kept = recommend(held.clone(), given, options.taste.as_ref(), options.lists, category)?;
+    Ok(Answers { kept, bundles, doings, scores, dropped, facts, held })
 }

@@ -2,7 +2,6 @@
 //! which payments are frauds.
 
 pub mod before_after;
-pub mod catalogue;
 pub mod graph;
 pub mod payments;
 pub mod record;

@@ -1,31 +1,14 @@
 //! Purchases as payments, and what becomes known of them.
 
 use serde::{Deserialize, Serialize};
-use tidemill::{Context, Data, Millis, Process, Record, Reject, Stream};
+use tidemill::{Context, Millis, Process, Reject};
 use tidemill_shop::{Action, ShopEvent};
 
 use fraud::graph::Label;
 use fraud::transaction::{START, Transaction};
 
-/// Which line of which order.
-type Place = (u64, u64);
-
-/// Events with their times.
-pub fn timed<T: Data>(events: Stream<'_, T>) -> Stream<'_, (Millis, T)> {
-    use tidemill::timely::dataflow::operators::vec::Map;
-    let timed = |Record { time, seq, value }: Record<T>| Record { time, seq, value: (time, value) };
-    Stream::from_inner(events.inner().map(timed), &events)
-}
-
-/// The payment for a line of an order: its customer is the user, its terminal the item. None where it does not fit the fraud
-/// example's numbers: seconds since 2018-04-01 and 32 bits.
-pub fn payment(time: Millis, event: &ShopEvent) -> Option<(Place, Transaction)> {
-    let Action::Purchase { order, item, quantity, cents } = event.action else { return None };
-    let sec = u32::try_from((time - START) / 1000).ok()?;
-    let (customer, terminal) = (u32::try_from(event.user).ok()?, u32::try_from(item).ok()?);
-    let cents = u32::try_from(cents.checked_mul(quantity.into())?).ok()?;
-    Some(((order, item), Transaction { sec, customer, terminal, cents, fraud: false, scenario: 0 }))
-}
+/// Which item of which order.
+pub type Place = (u64, u64);
 
 /// What happens to a payment.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -36,12 +19,35 @@ pub enum Of {
     ChargedBack,
 }
 
-/// What an event says of which payment.
-pub fn of(time: Millis, event: &ShopEvent) -> Option<(Place, Of)> {
+/// Whether an event is about a payment.
+pub fn is_of_payments(action: &Action) -> bool {
+    matches!(action, Action::Purchase { .. } | Action::Chargeback { .. })
+}
+
+/// What an event says of which payment. The payment for a line of an order has the user for its customer and the item for its
+/// terminal.
+///
+/// # Errors
+///
+/// It is not about a payment, or does not fit the fraud example's numbers: seconds since 2018-04-01, and 32 bits.
+pub fn of(time: Millis, event: &ShopEvent) -> Result<(Place, Of), Reject> {
     match event.action {
-        Action::Chargeback { order, item } => Some(((order, item), Of::ChargedBack)),
-        _ => payment(time, event).map(|(place, payment)| (place, Of::Made(payment))),
+        Action::Chargeback { order, item } => Ok(((order, item), Of::ChargedBack)),
+        Action::Purchase { order, item, quantity, cents } => {
+            let payment = payment(time, event.user, item, cents.checked_mul(quantity.into()));
+            let unfit = || {
+                Reject::new("fraud scores are for payments from 2018-04-01 on, of users, items and cents below 2^32")
+            };
+            Ok(((order, item), Of::Made(payment.ok_or_else(unfit)?)))
+        }
+        _ => Err(Reject::new("it is not about a payment")),
     }
+}
+
+fn payment(time: Millis, user: u64, item: u64, cents: Option<i64>) -> Option<Transaction> {
+    let sec = u32::try_from((time - START) / 1000).ok()?;
+    let (customer, terminal) = (u32::try_from(user).ok()?, u32::try_from(item).ok()?);
+    Some(Transaction { sec, customer, terminal, cents: u32::try_from(cents?).ok()?, fraud: false, scenario: 0 })
 }
 
 /// Says of each payment, `delay` ms after it, whether it was a fraud: whether it has been charged back by then.

@@ -67,18 +67,20 @@ impl Sink for Recorder {
 
 /// All that is kept of users and what follows from them, but what a ranker has learnt and how many lines were dropped.
 pub fn everything<'s>(answers: &Answers<'s>) -> Collection<'s, Row> {
-    let kept = &answers.kept;
+    let (kept, doings) = (&answers.kept, &answers.doings);
     named("lists", &kept.lists)
         .union(named("suggestions", &kept.ranked))
         .union(named("what follows", &kept.after))
         .union(named("histories", &kept.histories))
         .union(named("hidden", &kept.hidden))
         .union(named("bundles", &answers.bundles))
-        .union(named("trends", &answers.trends))
-        .union(named("funnel", &answers.funnel))
-        .union(named("interests", &answers.interests))
-        .union(named("habits", &answers.rfm))
-        .union(named("segments", &answers.segments))
+        .union(named("trends", &doings.trends))
+        .union(named("funnel", &doings.funnel))
+        .union(named("interests", &doings.interests))
+        .union(named("habits", &doings.rfm))
+        .union(named("segments", &doings.segments))
+        .union(named("sessions", &doings.sessions))
+        .union(named("sums of sessions", &doings.session_sums))
         .union(named("items", &answers.facts))
 }
 

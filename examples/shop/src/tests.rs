@@ -1,32 +1,28 @@
 //! A small simulated shop through the whole graph.
 
 use crate::before_after::{filler, with_events, without};
-use crate::catalogue::Catalogue;
 use crate::graph::Options;
 use crate::record::{Recorder, compare};
 use crate::replay::replay;
+use behaviour::catalogue::Catalogue;
 use shop_simulator::{Settings, Simulation};
 use std::sync::Arc;
 use tidemill::Config;
 use tidemill::time::{days, hours};
-use tidemill_shop::{Currency, Kind, Line, Rates, Rules};
+use tidemill_shop::{Kind, Line};
 
 fn settings() -> Settings {
     Settings { users: 120, items: 150, categories: 10, days: 10, views: 40, ..Settings::default() }
 }
 
 fn options() -> Options {
-    let own = Currency::new("EUR").unwrap();
-    let rates = shop_simulator::RATES
-        .iter()
-        .fold(Rates::new(own), |rates, (code, rate)| rates.with(Currency::new(code).unwrap(), *rate).unwrap());
     Options {
         keep: days(365),
         half_life: hours(24),
-        rules: Rules::new(rates),
+        rules: shop_simulator::rules().unwrap(),
         lists: recommend::live::Settings { learns: false, ..Default::default() },
         refresh: None,
-        catalogue: Arc::new(Catalogue::of(Simulation::new(settings()))),
+        catalogue: Arc::new(Catalogue::simulated(&settings())),
         taste: None,
         scorer: None,
     }

@@ -13,7 +13,7 @@ use tidemill_recommend::{LastItems, Session, Touch};
 use tidemill_shop::{Action, Clean, Cleaning, Ledgers, Line, Rules};
 
 use crate::graph::LABEL_DELAY;
-use crate::payments::{Verdicts, of, timed};
+use crate::payments::{Verdicts, is_of_payments, of};
 
 /// What the networks are called in their folder.
 pub const TASTE: &str = "shop";
@@ -49,9 +49,10 @@ impl Past {
             )?;
             let (clean, _dropped) = lines.clean("cleaning", rules)?;
             let events = clean.filter_map(|clean| if let Clean::Shopper(event) = clean { Some(event) } else { None });
-            let of_payments = timed(events.clone()).filter_map(|(time, event)| of(time, &event));
+            let paid = events.clone().with_times().filter(|(_, event)| is_of_payments(&event.action));
+            let paid = paid.try_map("payments", |(time, event)| of(*time, event))?;
             let delay = days(LABEL_DELAY as i64);
-            let labels = of_payments.key_by(|of| of.0).process("verdicts", Verdicts { delay })?;
+            let labels = paid.key_by(|of| of.0).process("verdicts", Verdicts { delay })?;
             labels.sink("labels", to_labels.clone())?;
             let (held, _late) = events.key_by(|event| event.user).ledger("what holds", keep)?;
             let touches = held.filter_map(|Update { row, diff }| match row.event.action {

@@ -140,6 +140,7 @@ impl Muddle {
             1 => (Line { number: Some(-3), ..purchase }, Reason::ImpossibleQuantity),
             2 => (Line { amount: Some(-4.0), ..purchase }, Reason::ImpossibleAmount),
             3 => (Line { amount: Some(1e12), ..purchase }, Reason::ImpossibleAmount),
+            // ISO 4217's code for no currency, for which no shop has a rate.
             4 => (Line { currency: Currency::new("XXX"), ..purchase }, Reason::UnknownCurrency),
             5 => (Line { number: Some(9), ..touch(Kind::Rating, time, user, item) }, Reason::ImpossibleStars),
             6 => (Line { item: None, ..touch(Kind::View, time, user, item) }, Reason::MissingField),

@@ -19,6 +19,7 @@
 mod calendar;
 mod catalogue;
 mod dirt;
+mod flags;
 mod fraud;
 mod line;
 mod random;
@@ -32,6 +33,7 @@ mod truth;
 mod visit;
 
 pub use dirt::Dirt;
+pub use flags::{Flags, rules};
 pub use fraud::{OUTSIZED, Scenario};
 pub use settings::{RATES, Settings};
 pub use simulation::Simulation;

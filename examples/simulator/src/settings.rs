@@ -30,11 +30,3 @@ impl Default for Settings {
         Settings { users: 3_000, items: 2_000, categories: 40, days: 42, views: 60, seed: 1, start }
     }
 }
-
-impl Settings {
-    /// Some ten million lines: 100,000 shoppers who each look at about 80 of 50,000 items within 30 days, and what
-    /// they do beside that.
-    pub fn large() -> Self {
-        Settings { users: 100_000, items: 50_000, categories: 200, days: 30, views: 80, ..Settings::default() }
-    }
-}

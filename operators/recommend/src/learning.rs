@@ -87,6 +87,9 @@ impl<U, I> Lessons<U, I> {
     }
 }
 
+/// So many items that were shown last are remembered of each user.
+const SHOWN: usize = 100;
+
 /// What a user has before them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound = "I: Key")]
@@ -128,7 +131,11 @@ impl<U: Key, I: Key> Process for Lessons<U, I> {
                 let older = before.suggested.len().saturating_sub(2);
                 before.suggested.drain(..older);
             }
-            Feedback::Shown { item, .. } => before.shown.push(item),
+            Feedback::Shown { item, .. } => {
+                before.shown.push(item);
+                let older = before.shown.len().saturating_sub(SHOWN);
+                before.shown.drain(..older);
+            }
             Feedback::Chosen { item, .. } => {
                 let known = before.suggested.iter().rev().find(|(since, _)| *since < ctx.time());
                 let shown = std::mem::take(&mut before.shown);

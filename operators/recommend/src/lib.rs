@@ -11,7 +11,7 @@
 //! - [`LastBaskets`]: what users bought last, basket by basket, for a [`BasketIndex`] that says what the next one may have.
 //! - [`LastItems`]: sessions and histories, as a collection, for a [`SessionIndex`] that says what came next in the sessions
 //!   most like this one.
-//! - [`After`], [`Together`], [`Neighbours`], [`Trends`]: sources, each of which adds its list to a user's [`Suggestions`].
+//! - [`ByLinks`], [`Neighbours`], [`Trends`]: sources, each of which adds its list to a user's [`Suggestions`].
 //! - [`Ranker`]: blends several lists, and learns how from what is chosen. [`Lessons`], [`Learned`] and [`Ranking`]: the same in
 //!   the graph, from what users do with what they are shown.
 //! - [`lists`]: what a user is shown of that now, less what is out of stock, bought, or not wanted.
@@ -47,6 +47,7 @@
 
 mod basket;
 mod bundle;
+mod hidden;
 mod items;
 mod learning;
 mod links;
@@ -57,20 +58,23 @@ mod ranker;
 mod scores;
 mod session;
 mod sources;
+mod standing;
 mod suggest;
 mod touch;
 
 pub use basket::{Baskets, LastBaskets};
 pub use bundle::{Bundle, BundleIndex, BundleRow, Measure, Strongest, WithBundles};
+pub use hidden::{Hidden, Hiding};
 pub use items::{ItemIndex, ItemRow, WithItems};
 pub use learning::{Feedback, Learned, Lesson, Lessons, Ranking, WeightsRow};
 pub use links::{Link, Linked, WEIGHT};
-pub use lists::{Fact, Hidden, Hiding, ListRules, Standing, Suggested, lists};
+pub use lists::{Fact, ListRules, lists};
 pub use nearest::{Nearest, Session, SessionIndex};
 pub use next_basket::{BasketIndex, TifuKnn};
 pub use ranker::{Candidates, Ranker};
 pub use scores::Scores;
 pub use session::LastItems;
-pub use sources::{After, Neighbours, Together, Trends};
+pub use sources::{ByLinks, Neighbours, Trends};
+pub use standing::{Standing, Suggested};
 pub use suggest::{Entry, Ranked, Suggestion, Suggestions};
 pub use touch::Touch;

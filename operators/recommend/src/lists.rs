@@ -4,7 +4,6 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::hash::Hash;
-use std::marker::PhantomData;
 use tidemill::differential_dataflow::consolidation::consolidate;
 use tidemill::differential_dataflow::{ExchangeData, VecCollection};
 use tidemill::hash::stable_hash;
@@ -14,8 +13,9 @@ use tidemill::timely::dataflow::operators::Capability;
 use tidemill::timely::dataflow::operators::generic::OutputBuilder;
 use tidemill::timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use tidemill::timely::dataflow::operators::vec::Broadcast;
-use tidemill::{Collection, Epoch, Key, Maintain, Millis, Order, Record, Result};
+use tidemill::{Collection, Epoch, Key, Millis, Result};
 
+use crate::hidden::Hidden;
 use crate::suggest::{Entry, Ranked};
 
 /// What is known of an item that may keep it off lists.
@@ -27,128 +27,6 @@ pub struct Fact<I, C> {
     pub category: C,
     /// Whether it can be bought now.
     pub in_stock: bool,
-}
-
-/// What a user is not to be shown.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Hidden<U, I, C> {
-    /// An item: bought, or not wanted.
-    Item {
-        /// Whom.
-        user: U,
-        /// Which.
-        item: I,
-    },
-    /// All items of a category.
-    Category {
-        /// Whom.
-        user: U,
-        /// Which.
-        category: C,
-    },
-}
-
-impl<U, I, C> Hidden<U, I, C> {
-    /// From whom it is hidden.
-    pub fn user(&self) -> &U {
-        match self {
-            Hidden::Item { user, .. } | Hidden::Category { user, .. } => user,
-        }
-    }
-}
-
-/// Keeps what is hidden from each user, of changes of what hides it: a row is there while anything does.
-pub struct Hiding<U, I, C>(PhantomData<fn(U, I, C)>);
-
-impl<U, I, C> Hiding<U, I, C> {
-    /// Hides nothing.
-    pub fn new() -> Self {
-        Hiding(PhantomData)
-    }
-}
-
-impl<U, I, C> Default for Hiding<U, I, C> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<U: Key, I: Key, C: Key> Maintain for Hiding<U, I, C> {
-    type Key = U;
-    type In = tidemill::Update<Hidden<U, I, C>>;
-    type State = BTreeMap<Hidden<U, I, C>, i64>;
-    type Row = Hidden<U, I, C>;
-
-    const ORDER: Order = Order::Any;
-
-    fn update(&self, _: &U, hidden: &mut Self::State, changes: &mut Vec<Record<Self::In>>) {
-        for change in changes.drain(..) {
-            *hidden.entry(change.value.row).or_default() += change.value.diff as i64;
-        }
-        hidden.retain(|_, times| *times != 0);
-    }
-
-    fn rows(&self, _: &U, hidden: &Self::State, rows: &mut Vec<Self::Row>) {
-        rows.extend(hidden.iter().filter(|(_, times)| **times > 0).map(|(row, _)| row.clone()));
-    }
-}
-
-/// Keeps what is suggested to each user: the latest, until the user is gone.
-pub struct Standing<U, I>(PhantomData<fn(U, I)>);
-
-impl<U, I> Standing<U, I> {
-    /// Suggests nothing.
-    pub fn new() -> Self {
-        Standing(PhantomData)
-    }
-}
-
-impl<U, I> Default for Standing<U, I> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<U: Key, I: Key> Maintain for Standing<U, I> {
-    type Key = U;
-    type In = Suggested<U, I>;
-    type State = Option<(Millis, Vec<Entry<I>>)>;
-    type Row = Ranked<U, I>;
-
-    const ORDER: Order = Order::Any;
-
-    fn update(&self, _: &U, standing: &mut Self::State, events: &mut Vec<Record<Self::In>>) {
-        let comes = |record: &Record<Self::In>| matches!(record.value, Suggested::To(_));
-        if let Some(record) = events.drain(..).max_by_key(|record| (comes(record), record.time, record.seq)) {
-            *standing = match record.value {
-                Suggested::To(Ranked { as_of, entries, .. }) => Some((as_of, entries)),
-                Suggested::Gone(_) => None,
-            };
-        }
-    }
-
-    fn rows(&self, user: &U, standing: &Self::State, rows: &mut Vec<Self::Row>) {
-        rows.extend(standing.clone().map(|(as_of, entries)| Ranked { user: user.clone(), as_of, entries }));
-    }
-}
-
-/// What is suggested, or to whom nothing is any more.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Suggested<U, I> {
-    /// This, from now on.
-    To(Ranked<U, I>),
-    /// The user is gone. It counts unless something is suggested in the same epoch.
-    Gone(U),
-}
-
-impl<U, I> Suggested<U, I> {
-    /// To whom.
-    pub fn user(&self) -> &U {
-        match self {
-            Suggested::To(ranked) => &ranked.user,
-            Suggested::Gone(user) => user,
-        }
-    }
 }
 
 /// How long lists are, and how mixed.
@@ -370,8 +248,10 @@ fn list<I: Hash + Eq + Clone, C: Hash + Eq>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hidden::Hiding;
+    use crate::standing::{Standing, Suggested};
     use proptest::prelude::*;
-    use tidemill::{Config, Events, Memory, Timing, Update, execute};
+    use tidemill::{Config, Events, Maintain, Memory, Record, Timing, Update, execute};
 
     const RULES: ListRules = ListRules { length: 3, per_category: 2 };
 

@@ -20,22 +20,33 @@ fn best<I: Key>(mut scores: Scores<I>, history: &[I], n: usize) -> Vec<Suggestio
     scores.top(n).into_iter().map(|(item, score)| Suggestion { item, score, because: None }).collect()
 }
 
-/// Suggests what follows a user's last items: [`ItemIndex::next`] over `followers`.
-pub struct After<U, I> {
+/// Suggests what is linked with a user's last items.
+pub struct ByLinks<U, I> {
     index: ItemIndex<I>,
+    scores: fn(&ItemIndex<I>, &[I]) -> Scores<I>,
+    because: for<'a> fn(&ItemIndex<I>, &'a [I], &I) -> Option<&'a I>,
     last: usize,
     n: usize,
     users: PhantomData<fn(U)>,
 }
 
-impl<U, I: Key> After<U, I> {
-    /// Suggests `n` items by the `last` ones of a history.
-    pub fn new(last: usize, n: usize) -> Self {
-        After { index: ItemIndex::new(), last, n, users: PhantomData }
+impl<U, I: Key> ByLinks<U, I> {
+    /// Suggests the `n` items that follow the `last` ones of a history most: [`ItemIndex::next`] over
+    /// [`WithItems::followers`](crate::WithItems::followers).
+    pub fn after(last: usize, n: usize) -> Self {
+        let (scores, because) = (ItemIndex::next, ItemIndex::led_to);
+        ByLinks { index: ItemIndex::new(), scores, because, last, n, users: PhantomData }
+    }
+
+    /// Suggests the `n` items that complete the `last` ones of a history: [`ItemIndex::together`] over
+    /// [`WithItems::companions`](crate::WithItems::companions).
+    pub fn together(last: usize, n: usize) -> Self {
+        let (scores, because) = (ItemIndex::together, ItemIndex::goes_with);
+        ByLinks { index: ItemIndex::new(), scores, because, last, n, users: PhantomData }
     }
 }
 
-impl<U: Key, I: Key + ExchangeData> Index for After<U, I> {
+impl<U: Key, I: Key + ExchangeData> Index for ByLinks<U, I> {
     type Row = ItemRow<I>;
     type Question = Suggestions<U, I>;
     type Answer = Vec<Suggestion<I>>;
@@ -46,40 +57,8 @@ impl<U: Key, I: Key + ExchangeData> Index for After<U, I> {
 
     fn answer(&mut self, Suggestions { history, .. }: &Suggestions<U, I>) -> Vec<Suggestion<I>> {
         let last = &history[history.len().saturating_sub(self.last)..];
-        let mut best = best(self.index.next(last), history, self.n);
-        best.iter_mut().for_each(|of| of.because = self.index.led_to(last, &of.item).cloned());
-        best
-    }
-}
-
-/// Suggests what is bought together with a user's last items: [`ItemIndex::together`] over `companions`.
-pub struct Together<U, I> {
-    index: ItemIndex<I>,
-    last: usize,
-    n: usize,
-    users: PhantomData<fn(U)>,
-}
-
-impl<U, I: Key> Together<U, I> {
-    /// Suggests `n` items by the `last` ones of a history.
-    pub fn new(last: usize, n: usize) -> Self {
-        Together { index: ItemIndex::new(), last, n, users: PhantomData }
-    }
-}
-
-impl<U: Key, I: Key + ExchangeData> Index for Together<U, I> {
-    type Row = ItemRow<I>;
-    type Question = Suggestions<U, I>;
-    type Answer = Vec<Suggestion<I>>;
-
-    fn change(&mut self, row: ItemRow<I>, diff: isize) {
-        self.index.change(row, diff > 0);
-    }
-
-    fn answer(&mut self, Suggestions { history, .. }: &Suggestions<U, I>) -> Vec<Suggestion<I>> {
-        let last = &history[history.len().saturating_sub(self.last)..];
-        let mut best = best(self.index.together(last), history, self.n);
-        best.iter_mut().for_each(|of| of.because = self.index.goes_with(last, &of.item).cloned());
+        let mut best = best((self.scores)(&self.index, last), history, self.n);
+        best.iter_mut().for_each(|of| of.because = (self.because)(&self.index, last, &of.item).cloned());
         best
     }
 }

@@ -2,9 +2,9 @@
 
 use anyhow::{Context, bail};
 use bundles::graph::{Answer, Question, Told, replay, steps};
-use bundles::input::{self, GUESTS, Lines, Names};
+use bundles::input::{self, GUESTS, Lines, Names, warn};
 use bundles::next_basket::{Order, orders};
-use shop_simulator::{RATES, Settings, Truth};
+use shop_simulator::{Flags, RATES, Truth};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use tidemill_recommend::{Bundle, Measure, Strongest};
@@ -23,7 +23,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     lines: Option<PathBuf>,
     #[command(flatten)]
-    simulated: Simulated,
+    simulated: Flags,
     /// The currency of lines that say none, after ISO 4217.
     #[arg(long, value_name = "CODE", default_value = "EUR", value_parser = currency)]
     currency: Currency,
@@ -49,37 +49,6 @@ pub struct Arguments {
     /// Worker threads of the graph.
     #[arg(long, value_name = "N", default_value_t = 1)]
     workers: usize,
-}
-
-/// The shop that is simulated where no file is given.
-#[derive(clap::Args)]
-#[command(next_help_heading = "Simulated shop")]
-struct Simulated {
-    /// Shoppers.
-    #[arg(long, value_name = "N", default_value_t = Settings::default().users)]
-    users: u64,
-    /// Items.
-    #[arg(long, value_name = "N", default_value_t = Settings::default().items)]
-    items: u64,
-    /// Categories.
-    #[arg(long, value_name = "N", default_value_t = Settings::default().categories)]
-    categories: u64,
-    /// Days.
-    #[arg(long, value_name = "N", default_value_t = Settings::default().days)]
-    days: u32,
-    /// Items that a shopper looks at, on average over all days.
-    #[arg(long, value_name = "N", default_value_t = Settings::default().views)]
-    views: u32,
-    /// Draws everything.
-    #[arg(long, value_name = "N", default_value_t = Settings::default().seed)]
-    seed: u64,
-}
-
-impl Simulated {
-    fn settings(&self) -> Settings {
-        let Simulated { users, items, categories, days, views, seed } = *self;
-        Settings { users, items, categories, days, views, seed, ..Settings::default() }
-    }
 }
 
 fn measure(name: &str) -> Result<Measure, String> {
@@ -203,9 +172,7 @@ fn foretold(orders: BTreeMap<usize, Order>, users: &[u64]) -> anyhow::Result<BTr
 
 fn print_input(all: &Lines, told: &Told) {
     println!("{} lines in {:.1} s", all.lines.len(), told.report.wall_s);
-    if all.unreadable > 0 {
-        println!("{} lines more could not be read", all.unreadable);
-    }
+    warn(&all.unreadable);
     for (reason, count) in &told.dropped {
         println!("{count} lines were dropped: {}", reason.describe());
     }

@@ -1,29 +1,21 @@
 //! `recommend run`: a simulated shop's lists.
 
-use anyhow::Context;
 use recommend::graph::Rows;
-use recommend::live::{Given, Group, SOURCES, Settings, recommend};
+use recommend::live::{Given, SOURCES, Settings, recommend};
 use recommend::taste::Taste;
-use shop_simulator::{RATES, Settings as Shop, SimulatedShop, Truth};
+use shop_simulator::{Flags, SimulatedShop, Truth, rules};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tidemill::time::{days, hours, minutes};
 use tidemill::{Config, Timing, Update, execute};
 use tidemill_recommend::{Fact, Ranked, Touch, WithItems};
-use tidemill_shop::{Action, Clean, Cleaning, Currency, Facts, Ledgers, Line, Rates, Rules, Trending};
+use tidemill_shop::{Action, Clean, Cleaning, Facts, Ledgers, Line, Trending};
 
 /// The flags of `recommend run`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Shoppers of the simulated shop.
-    #[arg(long, value_name = "N", default_value_t = 2_000)]
-    users: u64,
-    /// Its items.
-    #[arg(long, value_name = "N", default_value_t = 1_000)]
-    items: u64,
-    /// Its days.
-    #[arg(long, value_name = "N", default_value_t = 14)]
-    days: u32,
+    #[command(flatten)]
+    simulated: Flags,
     /// A folder with a Transformer called `shop`, as `shop train` writes it, to ask it too.
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
@@ -31,20 +23,9 @@ pub struct Arguments {
     engine: tidemill::Flags,
 }
 
-/// What lines of the simulated shop may say.
-fn rules() -> anyhow::Result<Rules> {
-    let currency = |code| Currency::new(code).with_context(|| format!("`{code}` is no currency"));
-    let mut rates = Rates::new(currency("EUR")?);
-    for (code, rate) in RATES {
-        rates = rates.with(currency(code)?, rate)?;
-    }
-    Ok(Rules::new(rates))
-}
-
 /// Keeps the lists of all shoppers, and prints some.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let settings =
-        Shop { users: arguments.users, items: arguments.items, days: arguments.days, views: 40, ..Shop::default() };
+    let settings = arguments.simulated.settings();
     let (truth, rules) = (Arc::new(Truth::new(settings.clone())), rules()?);
     let taste = arguments.models.as_deref().map(|folder| Taste::pool(folder, "shop", 20));
     let lists = Rows::default();
@@ -62,8 +43,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             category: fact.category,
             in_stock: fact.left != Some(0),
         });
+        let forgets = events.clone().with_times().filter_map(|(time, event)| match event.action {
+            Action::Forget => Some(time),
+            _ => None,
+        });
         let (held, _late) = events.key_by(|event| event.user).ledger("what holds", days(365))?;
-        let groups = move |item| [Group::All, Group::Category(category.category(item))];
+        let groups = move |item| [None, Some(category.category(item))];
         let trends = held.clone().trending("trends", 40, hours(24), groups)?;
         let lines = held.clone().filter_map(|Update { row, diff }| match row.event.action {
             Action::Purchase { order, item, .. } => {
@@ -72,8 +57,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             _ => None,
         });
         let together = lines.key_by(|line| line.row.owner).companions("what goes together", 100, 50)?;
-        let forgotten = held.clone().filter_map(|_| None);
-        let given = Given { facts, trends, together, again: forgotten };
+        let given = Given { facts, trends, together, again: forgets };
         let category = Arc::clone(&of);
         let kept = recommend(held, given, taste.as_ref(), Settings::default(), move |item| category.category(item))?;
         kept.lists.sink("lists out", to_lists.clone())

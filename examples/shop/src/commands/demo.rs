@@ -1,15 +1,16 @@
 //! `shop demo`: from nothing to four answers.
 
+use super::options;
 use super::run::{Input, Screen, answer, print};
-use super::{Shop, catalogue, options, rules};
 use anyhow::Context;
+use behaviour::catalogue::Catalogue;
 use fraud::metrics::{Metrics, Scored};
 use fraud::transaction::Transaction;
 use recommend::transformer::Settings as Transformer;
 use rustc_hash::FxHashSet;
-use shop::payments::payment;
+use shop::payments::{Of, of};
 use shop::training::Past;
-use shop_simulator::{SimulatedShop, Simulation};
+use shop_simulator::{Flags, SimulatedShop, Simulation, rules};
 use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::time::Instant;
@@ -21,7 +22,7 @@ use tidemill_shop::Clean;
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    shop: Shop,
+    shop: Flags,
     /// The folder for the models.
     #[arg(long, value_name = "DIR", default_value = "data/models/shop")]
     models: PathBuf,
@@ -49,7 +50,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let history = settings.days * 2 / 3;
     let until = settings.start + days(i64::from(history));
     let first = SimulatedShop::new(settings.clone()).first_days(history);
-    let past = Past::of(first, &rules(), days(365), 50, config())?;
+    let past = Past::of(first, &rules()?, days(365), 50, config())?;
     eprintln!(
         "2/3  training with libtorch: a fraud model on {} payments, a Transformer on {} histories …",
         past.payments.len(),
@@ -69,15 +70,16 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let trained_s = began.elapsed().as_secs_f64();
 
     eprintln!("3/3  one stream, four answers …");
-    let mut options = options(catalogue(&settings), Some(folder));
-    options.lists.taste_from = until;
+    let mut options = options(Catalogue::simulated(&settings), Some(folder))?;
+    // The shop opens now: before that nobody was shown anything.
+    options.lists.from = until;
     let screen = Screen::default();
     let report =
         answer(&Input::Simulated(SimulatedShop::new(settings.clone())), &options, &screen, config())?.finished()?;
 
     println!("\nTidemill, {:.0} s after the start, {} workers\n", began.elapsed().as_secs_f64(), arguments.workers);
     print(&screen, &options.catalogue);
-    let frauds_of = frauds_of(Simulation::new(settings), until);
+    let frauds_of = frauds_of(Simulation::new(settings), until)?;
     let scored = screen.scored.lock().unwrap_or_else(PoisonError::into_inner);
     let later = scored.iter().filter(|(payment, _)| payment.time_ms() >= until);
     let judged: Vec<Scored> = later
@@ -126,15 +128,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// The payments after some time that are frauds.
-fn frauds_of(mut simulation: Simulation, from: Millis) -> FxHashSet<Transaction> {
-    let (rules, mut frauds) = (rules(), FxHashSet::default());
+fn frauds_of(mut simulation: Simulation, from: Millis) -> tidemill::Result<FxHashSet<Transaction>> {
+    let (rules, mut frauds) = (rules()?, FxHashSet::default());
     while let Some(line) = simulation.next() {
         let is_fraud = line.order.is_some_and(|order| simulation.truth().fraud(order).is_some());
         if let Ok(Clean::Shopper(event)) = rules.check(&line)
-            && let Some((_, payment)) = payment(line.time, &event).filter(|_| is_fraud && line.time >= from)
+            && is_fraud
+            && line.time >= from
+            && let Ok((_, Of::Made(payment))) = of(line.time, &event)
         {
             frauds.insert(payment);
         }
     }
-    frauds
+    Ok(frauds)
 }

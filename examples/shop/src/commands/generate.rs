@@ -1,8 +1,7 @@
 //! `shop generate`: a simulated shop's stream as a file.
 
-use super::Shop;
 use anyhow::Context;
-use shop_simulator::{Simulation, write_jsonl};
+use shop_simulator::{Flags, Simulation, write_jsonl};
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::PathBuf;
@@ -11,7 +10,7 @@ use std::path::PathBuf;
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    shop: Shop,
+    shop: Flags,
     /// The file, a JSON object a line.
     #[arg(long, value_name = "FILE.jsonl")]
     out: PathBuf,

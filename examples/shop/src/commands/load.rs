@@ -3,12 +3,13 @@
 //! The load is open: each event has the moment at which it is due, whether or not those before it have been answered, and the
 //! time is counted from that moment. So a job that falls behind shows how far (no coordinated omission).
 
-use super::{Shop, catalogue, options};
-use anyhow::Context;
+use super::options;
+use anyhow::{Context, ensure};
+use behaviour::catalogue::Catalogue;
 use hdrhistogram::Histogram;
 use rustc_hash::FxHashMap;
 use shop::graph::answers;
-use shop_simulator::Simulation;
+use shop_simulator::{Flags, Simulation};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -21,7 +22,7 @@ use tidemill_shop::Line;
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    shop: Shop,
+    shop: Flags,
     /// Events a second.
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     rate: u64,
@@ -85,8 +86,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut settings = arguments.shop.settings();
     let span = days(i64::from(settings.days));
     settings.start = micros() as Millis / 1_000 - span;
-    let catalogue = catalogue(&settings);
-    let mut options = options(catalogue, arguments.models.as_deref());
+    let mut options = options(Catalogue::simulated(&settings), arguments.models.as_deref())?;
     options.rules.most_lines = u32::MAX;
     let table = Table::new(|row: &Ranked<u64, u64>| row.user);
     let latency = Histogram::new_with_bounds(1, 600_000_000, 3)?;
@@ -109,7 +109,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let all = Simulation::new(settings.clone());
     let lines: Vec<Line> = all.collect();
     let count = (arguments.rate * arguments.seconds) as usize;
-    let past = lines.len().saturating_sub(count);
+    ensure!(
+        count <= lines.len() / 2,
+        "the simulated shop has {} lines, too few for {count} and as many before them: raise --users or --views",
+        lines.len()
+    );
+    let past = lines.len() - count;
     let send = |place: usize, line: Line| {
         let partition = line.user.unwrap_or(place as u64) as usize % feeds.len();
         feeds[partition].send(line).context("the job has ended")
@@ -122,10 +127,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
     }
     let history_s = began.elapsed().as_secs_f64();
-    // Until what was taken in is answered: the last user's list is there, or nothing has come for a while.
+    // Until what was taken in is answered: no list has come for as long as it takes a watermark to hear that all is silent.
     let mut lists = (table.len(), Instant::now());
     while lists.1.elapsed() < Duration::from_secs(3) {
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(50)); // this thread has nothing to do but to look again
         if table.len() != lists.0 {
             lists = (table.len(), Instant::now());
         }
@@ -135,7 +140,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for (place, line) in lines[past..].iter().enumerate() {
         let due = Duration::from_micros(place as u64 * 1_000_000 / arguments.rate);
         if let Some(early) = due.checked_sub(began.elapsed()) {
-            std::thread::sleep(early);
+            std::thread::sleep(early); // the next event is not due yet
         }
         let time = ((start + due.as_micros() as u64) / 1_000) as Millis;
         send(place, Line { time, ..*line })?;

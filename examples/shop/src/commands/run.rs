@@ -1,31 +1,28 @@
 //! `shop run`: a stream, answered.
 
-use super::{Shop, catalogue, options, print_list};
-use anyhow::Context;
+use super::{options, print_list};
+use behaviour::catalogue::Catalogue;
+use bundles::input::json_lines;
 use rustc_hash::FxHashMap;
-use shop::catalogue::Catalogue;
 use shop::graph::{Options, answers};
-use shop_simulator::SimulatedShop;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use shop_simulator::{Flags, SimulatedShop, rules};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tidemill::time::{days, minutes};
 use tidemill::{Config, Millis, Report, Table, Timing, execute};
 use tidemill_files::JsonLines;
 use tidemill_inference::Score;
 use tidemill_recommend::{BundleIndex, BundleRow, Measure, Ranked, Strongest};
-use tidemill_shop::{Funnel, Kind, Line, Reason, Segment, Stage, Trend};
+use tidemill_shop::{Funnel, Line, Reason, Segment, Stage, Trend};
 
 use fraud::features::Features;
 use fraud::transaction::Transaction;
-use recommend::live::Group;
 
 /// The flags of `shop run`.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    shop: Shop,
+    shop: Flags,
     /// A file as `shop generate` writes them, instead of a simulated shop.
     #[arg(long, value_name = "FILE.jsonl")]
     lines: Option<PathBuf>,
@@ -61,12 +58,12 @@ pub struct Screen {
     /// What users do.
     pub funnel: Table<Funnel, Funnel>,
     /// What is trending.
-    pub trends: Table<Trend<Group>, Trend<Group>>,
+    pub trends: Table<Trend<Option<u64>>, Trend<Option<u64>>>,
     /// What kinds of customers there are.
     pub segments: Table<u64, (u64, Segment)>,
     /// Lines that were dropped.
     pub dropped: Table<Reason, (Reason, u64)>,
-    /// The score of each payment when it was made, and by what.
+    /// The score of each payment when it was made, and by what: of all, for them to be judged in the end.
     pub scored: Arc<Mutex<FxHashMap<Transaction, (Score, Features)>>>,
 }
 
@@ -76,7 +73,7 @@ impl Default for Screen {
             lists: Table::new(|row: &Ranked<u64, u64>| row.user),
             bundles: Table::new(|row: &BundleRow<u64>| row.clone()),
             funnel: Table::new(|row: &Funnel| *row),
-            trends: Table::new(|row: &Trend<Group>| *row),
+            trends: Table::new(|row: &Trend<Option<u64>>| *row),
             segments: Table::new(|row: &(u64, Segment)| row.0),
             dropped: Table::new(|row: &(Reason, u64)| row.0),
             scored: Arc::default(),
@@ -97,9 +94,9 @@ pub fn answer(input: &Input, options: &Options, screen: &Screen, config: Config)
         let answers = answers(lines, &options)?;
         answers.kept.lists.sink("lists out", screen.lists.clone())?;
         answers.bundles.sink("bundles out", screen.bundles.clone())?;
-        answers.funnel.sink("funnel out", screen.funnel.clone())?;
-        answers.trends.sink("trends out", screen.trends.clone())?;
-        answers.segments.sink("segments out", screen.segments.clone())?;
+        answers.doings.funnel.sink("funnel out", screen.funnel.clone())?;
+        answers.doings.trends.sink("trends out", screen.trends.clone())?;
+        answers.doings.segments.sink("segments out", screen.segments.clone())?;
         answers.dropped.sink("dropped out", screen.dropped.clone())?;
         if let Some(scores) = answers.scores {
             let scored = Arc::clone(&screen.scored);
@@ -121,33 +118,23 @@ pub fn paid(features: &Features) -> Transaction {
     Transaction { sec, customer, terminal, cents, fraud: false, scenario: 0 }
 }
 
-/// The categories of a file's items.
-fn listed(file: &Path) -> anyhow::Result<Catalogue> {
-    let lines = BufReader::new(File::open(file).with_context(|| format!("cannot open {}", file.display()))?).lines();
-    let mut listed = Vec::new();
-    for line in lines {
-        let line = line.with_context(|| format!("cannot read {}", file.display()))?;
-        // What is no line is the source's to reject.
-        listed.extend(serde_json::from_str::<Line>(&line).ok().filter(|line| line.kind == Kind::Listed));
-    }
-    Ok(Catalogue::of(listed))
-}
-
 /// Answers, and says what it took.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let settings = arguments.shop.settings();
     let (input, catalogue, end) = match &arguments.lines {
-        Some(file) => (Input::File(JsonLines::new(file.clone())), listed(file)?, Millis::MAX / 4),
+        Some(file) => {
+            let listed = Catalogue::listed(&json_lines(file, rules()?)?.lines);
+            (Input::File(JsonLines::new(file.clone())), listed, Millis::MAX / 4)
+        }
         None => {
             let end = settings.start + days(i64::from(settings.days) + 2);
-            (Input::Simulated(SimulatedShop::new(settings.clone())), catalogue(&settings), end)
+            (Input::Simulated(SimulatedShop::new(settings.clone())), Catalogue::simulated(&settings), end)
         }
     };
-    let mut options = options(catalogue, arguments.models.as_deref());
+    let mut options = options(catalogue, arguments.models.as_deref())?;
     if arguments.last_state {
         options.refresh = Some(end);
         options.lists.from = end;
-        options.lists.taste_from = end;
         options.lists.there = Millis::MAX / 4;
     }
     let screen = Screen::default();
@@ -201,7 +188,7 @@ pub fn print(screen: &Screen, catalogue: &Catalogue) {
         |stage: Stage| -> i64 { screen.funnel.rows().iter().filter(|row| row.item == stage).map(|row| row.sum).sum() };
     let (views, carts, purchases) = (sum(Stage::View), sum(Stage::Cart), sum(Stage::Purchase));
     println!("    {views} views, {carts} in carts, {purchases} bought and kept");
-    let mut trends: Vec<_> = screen.trends.rows().into_iter().filter(|row| row.key == Group::All).collect();
+    let mut trends: Vec<_> = screen.trends.rows().into_iter().filter(|row| row.key.is_none()).collect();
     trends.sort_by_key(|row| std::cmp::Reverse(row.sum));
     let named: Vec<String> = trends.iter().take(6).map(|row| row.item.to_string()).collect();
     println!("    trending: items {}", named.join(", "));

@@ -1,12 +1,12 @@
 //! `shop show`: what single events touch, and the audit of a forgotten user.
 
-use super::{Shop, catalogue, options, print_list};
+use super::{options, print_list};
 use anyhow::Context;
+use behaviour::catalogue::Catalogue;
 use shop::before_after::{filler, with_events, without};
-use shop::catalogue::Catalogue;
 use shop::record::{Recorder, Row, compare};
 use shop::replay::{Ran, replay};
-use shop_simulator::Simulation;
+use shop_simulator::{Flags, Simulation};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use tidemill::time::days;
@@ -18,7 +18,7 @@ use tidemill_shop::{Action, Kind, Line};
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    shop: Shop,
+    shop: Flags,
     /// A folder with models, to answer with the Transformer too.
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
@@ -29,7 +29,7 @@ pub struct Arguments {
 /// Shows all three, and audits.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let settings = arguments.shop.settings();
-    let mut options = options(catalogue(&settings), arguments.models.as_deref());
+    let mut options = options(Catalogue::simulated(&settings), arguments.models.as_deref())?;
     // What a ranker has learnt of a user cannot be taken back, so it does not learn here; README says so.
     options.lists.learns = false;
     options.scorer = None;

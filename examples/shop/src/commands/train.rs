@@ -1,10 +1,9 @@
 //! `shop train`: the models, from what the graph makes of history.
 
-use super::{Shop, rules};
 use anyhow::Context;
 use recommend::transformer::Settings;
 use shop::training::Past;
-use shop_simulator::SimulatedShop;
+use shop_simulator::{Flags, SimulatedShop, rules};
 use std::path::PathBuf;
 use tidemill::Config;
 use tidemill::time::days;
@@ -13,7 +12,7 @@ use tidemill::time::days;
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    shop: Shop,
+    shop: Flags,
     /// The folder for the models.
     #[arg(long, value_name = "DIR", default_value = "data/models/shop")]
     models: PathBuf,
@@ -32,7 +31,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     tidemill_torch::one_thread_each();
     let lines = SimulatedShop::new(arguments.shop.settings());
-    let mut past = Past::of(lines, &rules(), days(365), 50, Config::from_flags(&arguments.engine)?)?;
+    let mut past = Past::of(lines, &rules()?, days(365), 50, Config::from_flags(&arguments.engine)?)?;
     past.histories.truncate(arguments.histories.unwrap_or(usize::MAX));
     let (payments, frauds) = past.train_frauds(folder, Config::from_flags(&arguments.engine)?)?;
     println!("frauds: learnt from {payments} payments, of which {frauds} were frauds");

@@ -1,0 +1,52 @@
+//! The simulated shop of a program's command line.
+
+use tidemill::Result;
+use tidemill_shop::{Currency, Rates, Rules};
+
+use crate::settings::{RATES, Settings};
+
+/// Flags that say which shop is simulated. Flatten them into a program's own.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Simulated shop", about = None, long_about = None)]
+pub struct Flags {
+    /// Shoppers.
+    #[arg(long, value_name = "N", default_value_t = Settings::default().users)]
+    pub users: u64,
+    /// Items.
+    #[arg(long, value_name = "N", default_value_t = Settings::default().items)]
+    pub items: u64,
+    /// Categories.
+    #[arg(long, value_name = "N", default_value_t = Settings::default().categories)]
+    pub categories: u64,
+    /// Days.
+    #[arg(long, value_name = "N", default_value_t = Settings::default().days)]
+    pub days: u32,
+    /// Items that a shopper looks at, on average over all days.
+    #[arg(long, value_name = "N", default_value_t = Settings::default().views)]
+    pub views: u32,
+    /// Draws everything.
+    #[arg(long, value_name = "N", default_value_t = Settings::default().seed)]
+    pub shop_seed: u64,
+}
+
+impl Flags {
+    /// As the simulation wants them.
+    pub fn settings(&self) -> Settings {
+        let Flags { users, items, categories, days, views, shop_seed: seed } = *self;
+        Settings { users, items, categories, days, views, seed, ..Settings::default() }
+    }
+}
+
+/// What lines of the simulated shop may say: it sells in euros, dollars and yen.
+///
+/// # Errors
+///
+/// [`Error::Usage`](tidemill::Error::Usage) if one of [`RATES`] is none.
+pub fn rules() -> Result<Rules> {
+    let currency = |code: &str| {
+        Currency::new(code).ok_or_else(|| tidemill::Error::Usage(format!("`{code}` is no currency: say one as EUR")))
+    };
+    let own = Rates::new(currency("EUR")?);
+    let rates = RATES.iter().try_fold(own, |rates, (code, rate)| rates.with(currency(code)?, *rate))?;
+    Ok(Rules::new(rates))
+}

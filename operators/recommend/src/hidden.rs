@@ -1,0 +1,70 @@
+//! What users are not to be shown.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use tidemill::{Key, Maintain, Order, Record, Update};
+
+/// What a user is not to be shown.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Hidden<U, I, C> {
+    /// An item: bought, or not wanted.
+    Item {
+        /// Whom.
+        user: U,
+        /// Which.
+        item: I,
+    },
+    /// All items of a category.
+    Category {
+        /// Whom.
+        user: U,
+        /// Which.
+        category: C,
+    },
+}
+
+impl<U, I, C> Hidden<U, I, C> {
+    /// From whom it is hidden.
+    pub fn user(&self) -> &U {
+        match self {
+            Hidden::Item { user, .. } | Hidden::Category { user, .. } => user,
+        }
+    }
+}
+
+/// Keeps what is hidden from each user, of changes of what hides it: a row is there while anything does.
+pub struct Hiding<U, I, C>(PhantomData<fn(U, I, C)>);
+
+impl<U, I, C> Hiding<U, I, C> {
+    /// Hides nothing.
+    pub fn new() -> Self {
+        Hiding(PhantomData)
+    }
+}
+
+impl<U, I, C> Default for Hiding<U, I, C> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<U: Key, I: Key, C: Key> Maintain for Hiding<U, I, C> {
+    type Key = U;
+    type In = Update<Hidden<U, I, C>>;
+    type State = BTreeMap<Hidden<U, I, C>, i64>;
+    type Row = Hidden<U, I, C>;
+
+    const ORDER: Order = Order::Any;
+
+    fn update(&self, _: &U, hidden: &mut Self::State, changes: &mut Vec<Record<Self::In>>) {
+        for change in changes.drain(..) {
+            *hidden.entry(change.value.row).or_default() += change.value.diff as i64;
+        }
+        hidden.retain(|_, times| *times != 0);
+    }
+
+    fn rows(&self, _: &U, hidden: &Self::State, rows: &mut Vec<Self::Row>) {
+        rows.extend(hidden.iter().filter(|(_, times)| **times > 0).map(|(row, _)| row.clone()));
+    }
+}
