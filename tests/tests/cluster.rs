@@ -8,13 +8,13 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-const SHOP: &str = env!("CARGO_BIN_EXE_shop");
+const PROGRAM: &str = env!("CARGO_BIN_EXE_conversions");
 const RESULTS: [&str; 3] = ["windows", "led", "spent"];
 const EVENTS: [&str; 2] = ["--events", "5000"];
 
 fn shop(out: &Path, args: &[&str]) -> Vec<String> {
     let out = out.display().to_string();
-    [SHOP, "--out", &out].iter().chain(args).map(ToString::to_string).collect()
+    [PROGRAM, "--out", &out].iter().chain(args).map(ToString::to_string).collect()
 }
 
 fn results(out: &Path) -> Vec<Vec<u8>> {
@@ -68,7 +68,7 @@ impl Members {
         std::fs::write(&secret_file, "a secret of these processes\n").unwrap();
         let children = (0..count)
             .map(|process| {
-                let mut command = Command::new(SHOP);
+                let mut command = Command::new(PROGRAM);
                 command.arg("--out").arg(folder.path().join("out")).args(args);
                 command.arg("--hosts").arg(&hosts_file).arg("--secret-file").arg(&secret_file);
                 command.arg("--ready-file").arg(folder.path().join(format!("ready.{process}")));
@@ -234,7 +234,7 @@ fn launch_starts_all_again_after_a_kill_and_ends_with_the_right_results() {
     let flags = ["--processes", "3", "--back-off", "10", "--ready-file", ready.to_str().unwrap()];
     let once = folder.path().join("once");
     let script = format!(
-        "if [ -e {once} ]; then set -- \"$@\" --events 5000; fi; exec {SHOP} --out {out} \"$@\"",
+        "if [ -e {once} ]; then set -- \"$@\" --events 5000; fi; exec {PROGRAM} --out {out} \"$@\"",
         once = once.display(),
         out = out(&folder).display()
     );
