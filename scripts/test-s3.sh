@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 venv=target/s3-venv
 [ -x "$venv/bin/moto_server" ] || { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet 'moto[server]==5.*'; }
 test_buckets() {
-    cargo test --release -p tidemill-checkpoint -p tidemill --features s3 --test s3 --test recover "$@"
+    cargo test -p tidemill-checkpoint -p tidemill --features s3 --test s3 --test recover "$@"
 }
 # Built first, so that the server waits for nothing.
 test_buckets --no-run

@@ -19,6 +19,8 @@ use std::path::PathBuf;
 /// }
 /// ```
 #[derive(Clone, Debug, clap::Args)]
+// No argument group of its own name: a program's own struct may be called the same.
+#[group(skip)]
 #[command(next_help_heading = "Engine", about = None, long_about = None)]
 pub struct Flags {
     /// Worker threads.

@@ -10,6 +10,7 @@
 
 use crate::catalogue::Catalogue;
 use crate::sessions::{Session, SessionSum, sessions, sums};
+use std::rc::Rc;
 use std::sync::Arc;
 use tidemill::time::{days, hours, minutes};
 use tidemill::{Collection, Millis, Result, Stream, Update};
@@ -47,27 +48,26 @@ pub struct Doings<'s> {
     pub segment_sizes: Collection<'s, (Segment, isize)>,
 }
 
+/// Tells what category an item is of. Not a generic parameter, so that a graph is compiled once, where it is.
+pub type Categories = Rc<dyn Fn(u64) -> u64>;
+
 /// Counts what users do, of items whose category is known.
 ///
 /// # Errors
 ///
 /// [`Error::Graph`](tidemill::Error::Graph) if one of the names is taken.
-pub fn doings<'s>(
-    held: Stream<'s, Update<Held>>,
-    half_life: Millis,
-    category: impl Fn(u64) -> u64 + Clone + 'static,
-) -> Result<Doings<'s>> {
-    let of_item = category.clone();
+pub fn doings<'s>(held: Stream<'s, Update<Held>>, half_life: Millis, categories: Categories) -> Result<Doings<'s>> {
+    let (of_item, of_step, of_interest) = (Rc::clone(&categories), Rc::clone(&categories), categories);
     let groups = move |item| [None, Some(of_item(item))];
     let sessions = sessions(held.clone(), "sessions", GAP)?;
     let rfm = held.clone().rfm("habits")?;
     let segments = rfm.clone().segments("segments", Thresholds::default())?;
     Ok(Doings {
-        funnel: held.clone().funnel("funnel", hours(1), category.clone())?,
+        funnel: held.clone().funnel("funnel", hours(1), move |item| of_step(item))?,
         session_sums: sums(sessions.clone(), "sums of sessions", days(1))?,
         sessions,
         trends: held.clone().trending("trends", TRENDS, half_life, groups)?,
-        interests: held.interests("interests", INTERESTS, category)?,
+        interests: held.interests("interests", INTERESTS, move |item| of_interest(item))?,
         rfm,
         segment_sizes: segment_sizes(segments.clone()),
         segments,
@@ -108,6 +108,6 @@ pub fn answers<'s>(lines: Stream<'s, Line>, options: &Options) -> Result<Answers
     let items = clean.filter_map(|clean| if let Clean::Item(event) = clean { Some(event) } else { None });
     let (held, _late) = events.key_by(|event| event.user).ledger("what holds", options.keep)?;
     let catalogue = Arc::clone(&options.catalogue);
-    let doings = doings(held, options.half_life, move |item| catalogue.category(item))?;
+    let doings = doings(held, options.half_life, Rc::new(move |item| catalogue.category(item)))?;
     Ok(Answers { doings, facts: items.facts("items")?, dropped: dropped.count_reasons("dropped")? })
 }

@@ -14,6 +14,7 @@
 //! whenever something changes that decides what may be shown. When a user is forgotten, the suggestions of all users who were
 //! there lately are made anew, and those of others dropped until they come again: so nothing of the forgotten one is left.
 
+use std::rc::Rc;
 use tidemill::time::hours;
 use tidemill::{Collection, Millis, Result, Stream, Update};
 use tidemill_events::{AsOf, Asked, WithEachRow};
@@ -104,13 +105,13 @@ pub struct Kept<'s> {
     pub weights: Collection<'s, WeightsRow>,
 }
 
-/// Builds the graph. `category` says what an item is one of.
+/// Builds the graph. `category` says what an item is one of; it is not a generic parameter, so that the graph is compiled once.
 pub fn recommend<'s>(
     held: Stream<'s, Update<Held>>,
     given: Given<'s>,
     taste: Option<&Pool<Taste>>,
     settings: Settings,
-    category: impl Fn(u64) -> u64 + 'static,
+    category: Rc<dyn Fn(u64) -> u64>,
 ) -> Result<Kept<'s>> {
     let touches = held.clone().filter_map(|Update { row: Held { time, seq, event }, diff }| match event.action {
         Action::View { item } | Action::Purchase { item, .. } => {

@@ -9,13 +9,14 @@
 //! ```
 
 use behaviour::catalogue::Catalogue;
-use behaviour::graph::{Doings, doings};
+use behaviour::graph::{Categories, Doings, doings};
 use bundles::graph::bundles;
 use fraud::features::Features;
 use fraud::graph::current_features;
 use fraud::serving::Scorer;
 use recommend::live::{self, Given, Kept, recommend};
 use recommend::taste::Taste;
+use std::rc::Rc;
 use std::sync::Arc;
 use tidemill::time::days;
 use tidemill::{Collection, Events, Millis, Result, Stream, Timing, Update};
@@ -85,8 +86,8 @@ pub fn answers<'s>(lines: Stream<'s, Line>, options: &Options) -> Result<Answers
     let (held, _late) = events.clone().key_by(|event| event.user).ledger("what holds", options.keep)?;
 
     let catalogue = Arc::clone(&options.catalogue);
-    let category = move |item| catalogue.category(item);
-    let doings = doings(held.clone(), options.half_life, category.clone())?;
+    let category: Categories = Rc::new(move |item| catalogue.category(item));
+    let doings = doings(held.clone(), options.half_life, Rc::clone(&category))?;
     let bundles = bundles(held.clone())?;
 
     let timed = events.with_times();

@@ -7,6 +7,7 @@ use crate::settings::{RATES, Settings};
 
 /// Flags that say which shop is simulated. Flatten them into a program's own.
 #[derive(clap::Args, Clone, Debug)]
+#[group(skip)]
 #[command(next_help_heading = "Simulated shop", about = None, long_about = None)]
 pub struct Flags {
     /// Shoppers.

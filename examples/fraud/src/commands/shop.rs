@@ -17,6 +17,7 @@ use super::run::{Serving, make_room};
 
 /// How a shop's own file is read and scored.
 #[derive(clap::Args, Clone)]
+#[group(skip)]
 #[command(next_help_heading = "A shop's own file (with --map)")]
 pub struct Arguments {
     /// Which column of --input is what, as customer=A,item=B,time=C and cents=D, amount=D or price=D,quantity=E, and

@@ -5,6 +5,7 @@ use recommend::live::{Given, SOURCES, Settings, recommend};
 use recommend::taste::Taste;
 use shop_simulator::{Flags, SimulatedShop, Truth, rules};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use tidemill::time::{days, hours, minutes};
 use tidemill::{Config, Timing, Update, execute};
@@ -59,7 +60,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let together = lines.key_by(|line| line.row.owner).companions("what goes together", 100, 50)?;
         let given = Given { facts, trends, together, again: forgets };
         let category = Arc::clone(&of);
-        let kept = recommend(held, given, taste.as_ref(), Settings::default(), move |item| category.category(item))?;
+        let category = Rc::new(move |item| category.category(item));
+        let kept = recommend(held, given, taste.as_ref(), Settings::default(), category)?;
         kept.lists.sink("lists out", to_lists.clone())
     })?
     .finished()?;
