@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tidemill::differential_dataflow::consolidation::consolidate;
+use tidemill::time::BEGINNING;
 use tidemill::{Collection, Maintain, Millis, Order, Record, Result, Seq, Stream, Update};
 use tidemill_rank::{Ranks, Summed};
 use tidemill_shop::{Action, Held};
@@ -121,6 +122,11 @@ impl Maintain for Sessions {
             }
         }
         rows.extend(last);
+    }
+
+    /// Of whom nothing is left is not kept.
+    fn expires(&self, _: &u64, acts: &Self::State) -> Option<Millis> {
+        acts.is_empty().then_some(BEGINNING)
     }
 }
 

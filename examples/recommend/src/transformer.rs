@@ -197,7 +197,9 @@ pub fn train_on(data: &str, histories: Vec<Vec<u32>>, settings: &Settings, folde
     }
     println!("{}: {} histories of {} items, {} held back", data, shown.len(), items.len(), held.len());
     let (began, path) = (Instant::now(), folder.join(data));
-    let (mut best, mut since) = (0.0, 0);
+    let names: Vec<String> = items.iter().map(u32::to_string).collect();
+    let file = folder.join(format!("{}.items", data));
+    let (mut best, mut since) = (-1.0, 0);
     let mut failure = None;
     let mut network = SasRec::new(description, settings.seed)?;
     network.train(&shown, &options, |epoch, loss, network| {
@@ -206,6 +208,8 @@ pub fn train_on(data: &str, histories: Vec<Vec<u32>>, settings: &Settings, folde
             if found > best {
                 (best, since) = (found, 0);
                 network.save(&path)?;
+                std::fs::write(&file, names.join("\n") + "\n")
+                    .with_context(|| format!("cannot write {}", file.display()))?;
             } else {
                 since += 1;
             }
@@ -217,9 +221,6 @@ pub fn train_on(data: &str, histories: Vec<Vec<u32>>, settings: &Settings, folde
     if let Some(error) = failure {
         return Err(error);
     }
-    let names: Vec<String> = items.iter().map(u32::to_string).collect();
-    let file = folder.join(format!("{}.items", data));
-    std::fs::write(&file, names.join("\n") + "\n").with_context(|| format!("cannot write {}", file.display()))?;
     println!("{}: ndcg@10 {best:.4} on what was held back; {}.safetensors", data, path.display());
     Ok(())
 }

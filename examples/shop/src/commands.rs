@@ -7,6 +7,7 @@ pub mod run;
 pub mod show;
 pub mod train;
 
+use anyhow::ensure;
 use behaviour::catalogue::Catalogue;
 use fraud::serving::{Padding, Scorer};
 use recommend::live::SOURCES;
@@ -20,14 +21,21 @@ use tidemill::time::{days, hours};
 use tidemill_inference::{Pool, PoolConfig};
 use tidemill_recommend::Ranked;
 
-/// The graph's options, with the models that are in `models`.
-pub fn options(catalogue: Catalogue, models: Option<&Path>) -> tidemill::Result<Options> {
+/// The graph's options, with the models that are in `models`, of which there must be one at least.
+pub fn options(catalogue: Catalogue, models: Option<&Path>) -> anyhow::Result<Options> {
     let there = |name: &str| models.filter(|folder| folder.join(format!("{name}.json")).exists());
     let taste = there(TASTE).map(|folder| Taste::pool(folder, TASTE, 20));
     let scorer = there(FRAUD).map(|folder| {
         let path = folder.join(FRAUD);
         Pool::new(PoolConfig::default(), move || Scorer::load(&path, Padding::No))
     });
+    if let Some(folder) = models {
+        ensure!(
+            taste.is_some() || scorer.is_some(),
+            "{} has no model: train some with `shop train --models DIR`",
+            folder.display()
+        );
+    }
     Ok(Options {
         keep: days(365),
         half_life: hours(24),

@@ -38,7 +38,6 @@ pub fn replay(lines: Vec<Line>, options: &Options, config: Config, recorder: Rec
         answers
             .held
             .clone()
-            .map(|change| change)
             .key_by(|change| change.row)
             .maintain("held", Holding)?
             .sink("held out", to_held.clone())?;

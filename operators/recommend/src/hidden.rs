@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
-use tidemill::{Key, Maintain, Order, Record, Update};
+use tidemill::time::BEGINNING;
+use tidemill::{Key, Maintain, Millis, Order, Record, Update};
 
 /// What a user is not to be shown.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -66,5 +67,10 @@ impl<U: Key, I: Key, C: Key> Maintain for Hiding<U, I, C> {
 
     fn rows(&self, _: &U, hidden: &Self::State, rows: &mut Vec<Self::Row>) {
         rows.extend(hidden.iter().filter(|(_, times)| **times > 0).map(|(row, _)| row.clone()));
+    }
+
+    /// Of whom nothing is left is not kept.
+    fn expires(&self, _: &U, hidden: &Self::State) -> Option<Millis> {
+        hidden.is_empty().then_some(BEGINNING)
     }
 }

@@ -1,6 +1,7 @@
 //! Owners' touches as rows.
 
-use tidemill::{Key, Maintain, Order, Record, Update};
+use tidemill::time::BEGINNING;
+use tidemill::{Key, Maintain, Millis, Order, Record, Update};
 
 use crate::nearest::Session;
 use crate::touch::{Touch, Touches, change};
@@ -39,5 +40,10 @@ impl<U: Key, I: Key> Maintain for LastItems<U, I> {
             let items = last.iter().map(|(_, _, item)| item.clone()).collect();
             rows.push(Session { session: owner.clone(), time: *time, items });
         }
+    }
+
+    /// Of whom nothing is left is not kept.
+    fn expires(&self, _: &U, touches: &Self::State) -> Option<Millis> {
+        touches.is_empty().then_some(BEGINNING)
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
+use tidemill::time::BEGINNING;
 use tidemill::{Key, Maintain, Millis, Order, Record};
 
 use crate::suggest::{Entry, Ranked};
@@ -42,6 +43,11 @@ impl<U: Key, I: Key> Maintain for Standing<U, I> {
 
     fn rows(&self, user: &U, standing: &Self::State, rows: &mut Vec<Self::Row>) {
         rows.extend(standing.clone().map(|(as_of, entries)| Ranked { user: user.clone(), as_of, entries }));
+    }
+
+    /// Of whom nothing is left is not kept.
+    fn expires(&self, _: &U, standing: &Self::State) -> Option<Millis> {
+        standing.is_none().then_some(BEGINNING)
     }
 }
 

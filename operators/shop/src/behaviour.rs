@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use tidemill::time::BEGINNING;
 use tidemill::{Collection, Maintain, Millis, Order, Record, Result, Seq, Stream, Update};
 use tidemill_rank::{Ranks, Summed};
 
@@ -161,6 +162,11 @@ impl Maintain for Bought {
             let cents = lines.values().fold(0, |sum: i64, line| sum.saturating_add(line.cents));
             rows.push(Rfm { user: *user, last: *last, orders, cents });
         }
+    }
+
+    /// Of whom nothing is left is not kept.
+    fn expires(&self, _: &u64, lines: &Self::State) -> Option<Millis> {
+        lines.is_empty().then_some(BEGINNING)
     }
 }
 

@@ -1,6 +1,6 @@
 //! `bundles evaluate`: how good lists for next baskets are.
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use bundles::input;
 use bundles::metrics::metrics;
 use bundles::next_basket::{MODELS, judge};
@@ -41,6 +41,7 @@ struct Row {
 /// Judges the models.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let judged = judge(&input::online_retail(&arguments.online_retail)?, arguments.workers)?;
+    ensure!(!judged.baskets.is_empty(), "no user of {} has two orders", arguments.online_retail.display());
     let mut rows = Vec::new();
     for (nth, model) in MODELS.into_iter().enumerate() {
         let lists = judged.lists.iter().map(|lists| lists[nth].as_slice());

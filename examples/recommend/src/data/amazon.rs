@@ -22,6 +22,9 @@ pub fn beauty(file: &Path) -> anyhow::Result<Protocol> {
 pub fn video(file: &Path) -> anyhow::Result<Protocol> {
     let users = users(file)?;
     let items: Vec<u32> = users.values().flatten().copied().collect::<BTreeSet<_>>().into_iter().collect();
+    if let Some((user, _)) = users.iter().find(|(_, had)| had.iter().collect::<BTreeSet<_>>().len() == items.len()) {
+        bail!("{}: user {user} has had every item, so there are no others to rank among", file.display());
+    }
     let others = |user: u32| {
         let had: BTreeSet<u32> = users[&user].iter().copied().collect();
         let mut random = u64::from(user) ^ 0x5851_f42d_4c95_7f2d;

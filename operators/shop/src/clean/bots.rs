@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use tidemill::time::minutes;
 use tidemill::{Closing, Emit, Kernel, Keys, Millis, Order, Record, Save, Saved, StateError, Timers, type_name};
 
+use crate::Action;
 use crate::clean::{Checked, Clean, Dropped, Reason, Verdict};
 
 const MINUTE: Millis = minutes(1);
@@ -52,6 +53,11 @@ impl Bots {
     }
 }
 
+/// What undoes something. It counts whoever asks for it, and however much else they sent.
+fn is_request(action: &Action) -> bool {
+    matches!(action, Action::Forget | Action::Cancellation { .. } | Action::Chargeback { .. })
+}
+
 /// When a minute is forgotten.
 fn end(number: i64, remember: Millis) -> Millis {
     number.saturating_add(1).saturating_mul(MINUTE).saturating_add(remember)
@@ -76,7 +82,7 @@ impl Kernel for Bots {
     fn records(&mut self, _: Closing, records: &mut Vec<Record<Checked>>, emit: &mut Emit<Checked, Record<Verdict>>) {
         for Record { time, seq, value } in records.drain(..) {
             let is_noise = match value.event {
-                Clean::Shopper(event) => self.is_noise(event.user, time),
+                Clean::Shopper(event) => !is_request(&event.action) && self.is_noise(event.user, time),
                 Clean::Item(_) => false,
             };
             let value = if is_noise { Err(Dropped { id: value.id, reason: Reason::Bot }) } else { Ok(value) };
