@@ -77,7 +77,12 @@ fn clean(lines: &[Line], rules: &Rules) -> (Vec<(Millis, Clean)>, BTreeMap<Reaso
             Err(reason) => reason,
             Ok(_) if !ids.insert(line.id) => Reason::Duplicate,
             Ok(event) => {
-                if let Clean::Shopper(event) = event {
+                let undoes = |action: &Action| {
+                    matches!(action, Action::Forget | Action::Cancellation { .. } | Action::Chargeback { .. })
+                };
+                if let Clean::Shopper(event) = event
+                    && !undoes(&event.action)
+                {
                     let minute = line.time / minutes(1);
                     let goes_on = noise.get(&(event.user, minute - 1)).is_some_and(|before| before.1);
                     let (count, noisy) = noise.entry((event.user, minute)).or_insert((0, goes_on));

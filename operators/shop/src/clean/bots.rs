@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use tidemill::time::minutes;
 use tidemill::{Closing, Emit, Kernel, Keys, Millis, Order, Record, Save, Saved, StateError, Timers, type_name};
 
-use crate::Action;
 use crate::clean::{Checked, Clean, Dropped, Reason, Verdict};
+use crate::event::Action;
 
 const MINUTE: Millis = minutes(1);
 
@@ -19,7 +19,7 @@ pub(crate) struct Minute {
     noisy: bool,
 }
 
-/// Lets a user's first `most` lines of a minute through. What comes after that is noise, and so is every line of the
+/// Lets a user's first `most` lines of a minute through, and whatever undoes something. What comes after that is noise, and so is every line of the
 /// minutes that follow without a break. A line counts in the minute of its own time, so lines that come late are judged
 /// by what was known when they came; minutes are known until the watermark is `remember` ms past their end.
 pub(crate) struct Bots {
@@ -117,13 +117,13 @@ impl Kernel for Bots {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Action, ItemChange, ItemEvent, ShopEvent};
+    use crate::event::{ItemChange, ItemEvent, ShopEvent};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
     use tidemill::harness::Harness;
 
     fn line(user: u64) -> Checked {
-        Checked { id: 0, event: Clean::Shopper(ShopEvent { user, action: Action::Forget }) }
+        Checked { id: 0, event: Clean::Shopper(ShopEvent { user, action: Action::View { item: 1 } }) }
     }
 
     /// Whether each line came through, in order of arrival.
@@ -146,6 +146,17 @@ mod tests {
         }
         harness.watermark(240_000);
         assert_eq!(told(&mut harness), [&[true, true, false, false, false, false, true][..], &[true; 10]].concat());
+    }
+
+    #[test]
+    fn who_has_more_lines_than_a_person_can_still_be_forgotten() {
+        let mut harness = Harness::kernel(1, Checked::subject, || Bots::new(2, minutes(5)));
+        for time in 0..4 {
+            harness.push(time, line(7));
+        }
+        harness.push(4, Checked { id: 1, event: Clean::Shopper(ShopEvent { user: 7, action: Action::Forget }) });
+        harness.watermark(5);
+        assert_eq!(told(&mut harness), [true, true, false, false, true]);
     }
 
     proptest! {

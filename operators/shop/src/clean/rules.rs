@@ -25,6 +25,7 @@ pub struct Rules {
     /// For how many ms of event time an id is remembered, and how many lines a user had: an hour.
     pub remember: Millis,
     /// How many lines a user may have in a minute: 120. Who has more is a bot until a minute without lines.
+    /// Cancellations, chargebacks and wishes to be forgotten are no part of that.
     pub most_lines: u32,
 }
 
