@@ -74,3 +74,22 @@ impl<U: Key, I: Key, C: Key> Maintain for Hiding<U, I, C> {
         hidden.is_empty().then_some(BEGINNING)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidemill::harness::Harness;
+
+    #[test]
+    fn whoever_nothing_is_hidden_from_any_more_is_not_kept() {
+        let user = |change: &Update<Hidden<u8, u8, u8>>| *change.row.user();
+        let mut harness = Harness::maintain(2, user, Hiding::new);
+        let row = Hidden::Item { user: 1, item: 2 };
+        harness.push(1, Update { row: row.clone(), diff: 1 });
+        harness.watermark(2);
+        assert!(!harness.is_empty());
+        harness.push(2, Update { row, diff: -1 });
+        harness.watermark(3);
+        assert!(harness.is_empty());
+    }
+}
