@@ -6,6 +6,7 @@
 
 use crate::checkpoint::{Participant, Written, encode};
 use crate::error::{Error, Result};
+use crate::pending::Pending;
 use crate::record::{Data, DeadLetter, Record};
 use crate::runtime::{Runtime, count};
 use crate::save::{Save, Saved};
@@ -137,8 +138,7 @@ pub(crate) struct Machine<K: Kernel> {
     /// Which group a record belongs to.
     group: Box<dyn Fn(&K::In) -> u8>,
     /// Records that wait for the watermark.
-    pending: Vec<Record<K::In>>,
-    earliest: Millis,
+    pending: Pending<K::In>,
     /// The groups whose waiting records are written down.
     waited: Vec<u8>,
     watermark: Millis,
@@ -169,8 +169,7 @@ impl<K: Kernel> Machine<K> {
         Machine {
             kernel,
             group: Box::new(group),
-            pending: Vec::new(),
-            earliest: Millis::MAX,
+            pending: Pending::new(),
             waited: Vec::new(),
             watermark: BEGINNING,
             saving: None,
@@ -200,30 +199,23 @@ impl<K: Kernel> Machine<K> {
                 self.kernel.records(at, &mut records, emit);
             }
             Order::EventTime => {
+                let mut ready = self.pending.release(at.after);
                 for record in batches.into_iter().flatten() {
                     if record.time < before {
                         emit.late.push(record);
+                    } else if passed(record.time, at.after) {
+                        ready.push(record);
                     } else {
-                        self.earliest = self.earliest.min(record.time);
-                        self.pending.push(record);
+                        self.pending.add(record);
                     }
                 }
-                if passed(self.earliest, at.after) {
-                    let mut ready = self.release(at.after);
+                if !ready.is_empty() {
                     ready.sort_by_key(|r| (r.time, r.seq));
                     self.kernel.records(at, &mut ready, emit);
                 }
             }
         }
         self.kernel.settle(at, emit);
-    }
-
-    /// Takes out what the watermark has passed.
-    fn release(&mut self, watermark: Millis) -> Vec<Record<K::In>> {
-        let held = self.pending.extract_if(.., |r| !passed(r.time, watermark)).collect();
-        let ready = std::mem::replace(&mut self.pending, held);
-        self.earliest = self.pending.iter().map(|r| r.time).min().unwrap_or(Millis::MAX);
-        ready
     }
 
     /// Begins to write down what must survive a restart and has changed since the last time, as it is now: records that
@@ -266,7 +258,7 @@ impl<K: Kernel> Machine<K> {
     fn save_waiting(&mut self) -> Save {
         let mut waiting = Save::new(false);
         let mut groups: BTreeMap<u8, Vec<&Record<K::In>>> = BTreeMap::new();
-        for record in &self.pending {
+        for record in self.pending.iter() {
             groups.entry((self.group)(&record.value)).or_default().push(record);
         }
         for group in &self.waited {
@@ -301,15 +293,14 @@ impl<K: Kernel> Machine<K> {
     /// Takes back the records of a group that waited.
     pub fn load_waiting(&mut self, group: u8, records: &[u8]) -> Result<(), StateError> {
         let records: Vec<Record<K::In>> = postcard::from_bytes(records)?;
-        self.earliest = records.iter().map(|r| r.time).fold(self.earliest, Millis::min);
-        self.pending.extend(records);
+        records.into_iter().for_each(|record| self.pending.add(record));
         self.waited.push(group);
         Ok(())
     }
 }
 
 /// Whether the watermark is past `time`; at the end of the input it is past all times, the last one too.
-fn passed(time: Millis, watermark: Millis) -> bool {
+pub(crate) fn passed(time: Millis, watermark: Millis) -> bool {
     time < watermark || watermark == END
 }
 

@@ -23,6 +23,7 @@ mod kernel;
 mod keys;
 mod maintain;
 mod partition;
+mod pending;
 mod plan;
 mod process;
 mod processing;

@@ -106,7 +106,7 @@ pub fn answers<'s>(lines: Stream<'s, Line>, options: &Options) -> Result<Answers
     let (clean, dropped) = lines.clean("cleaning", options.rules.clone())?;
     let events = clean.clone().filter_map(|clean| if let Clean::Shopper(event) = clean { Some(event) } else { None });
     let items = clean.filter_map(|clean| if let Clean::Item(event) = clean { Some(event) } else { None });
-    let (held, _late) = events.key_by(|event| event.user).ledger("what holds", options.keep)?;
+    let held = events.key_by(|event| event.user).ledger("what holds", options.keep)?.held;
     let catalogue = Arc::clone(&options.catalogue);
     let doings = doings(held, options.half_life, Rc::new(move |item| catalogue.category(item)))?;
     Ok(Answers { doings, facts: items.facts("items")?, dropped: dropped.count_reasons("dropped")? })

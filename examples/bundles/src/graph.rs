@@ -137,7 +137,7 @@ pub fn clean<'s>(steps: Stream<'s, Step>, rules: &Rules) -> Result<(Stream<'s, U
         Clean::Shopper(event) => Some(event),
         Clean::Item(_) => None,
     });
-    let (held, _late) = events.key_by(|event| event.user).ledger("what holds", FOR_EVER)?;
+    let held = events.key_by(|event| event.user).ledger("what holds", FOR_EVER)?.held;
     Ok((held, dropped))
 }
 

@@ -71,7 +71,7 @@ fn replay(days: &[Day], workers: usize) -> Result<Vec<Vec<Update<Row>>>> {
         let days = job.source("days", input.clone(), Timing::by(|day: &Day| day.time))?;
         let lines = days.flat_map(|day| day.lines);
         let events = lines.map(|(_, event)| event);
-        let (held, _late) = events.key_by(|event| event.user).ledger("what holds", FOR_EVER)?;
+        let held = events.key_by(|event| event.user).ledger("what holds", FOR_EVER)?.held;
         let baskets = touches(held.clone(), |order, _| order).key_by(|touch| touch.row.owner);
         let items = baskets.companions("what goes together", CAP, KEEP)?.map(Row::Item);
         let customers = touches(held, |_, user| user).key_by(|touch| touch.row.owner);

@@ -113,7 +113,7 @@ pub fn forget(events: &[(Millis, ShopEvent)], users: &[u64], kept: Kept, audit: 
             let steps = job.source("steps", live.clone(), Timing::by(|step: &Step| step.time))?;
             let questions = steps.clone().flat_map(|step| step.tell.then_some(()));
             let events = steps.flat_map(|step| step.events).key_by(|event| event.user);
-            let (held, _late) = events.ledger("what holds", days(36_500))?;
+            let held = events.ledger("what holds", days(36_500))?.held;
             let touches = held.flat_map(|Update { row: Held { time, seq, event }, diff }| {
                 let touch = |item| Update { row: Touch { owner: event.user, time, seq, item }, diff };
                 event.action.item().map(touch)

@@ -109,15 +109,11 @@ impl Index for Counting {
     }
 
     fn answer(&mut self, Asking { question, .. }: &Asking) -> Verdict {
-        Verdict::of(counting(&self.index, self.owners, &question.history), question, self.repeats)
-    }
-}
-
-/// What an index of items says.
-pub fn counting(index: &ItemIndex<u32>, owners: Owners, history: &[u32]) -> Scores<u32> {
-    match owners {
-        Owners::Sessions => index.next(history),
-        Owners::Baskets => index.together(history),
+        let scores = match self.owners {
+            Owners::Sessions => self.index.next(&question.history),
+            Owners::Baskets => self.index.together(&question.history),
+        };
+        Verdict::of(scores, question, self.repeats)
     }
 }
 

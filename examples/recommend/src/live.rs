@@ -12,15 +12,17 @@
 //!
 //! Suggestions are made for a user when the user acts, from what all others have taught by then; lists are made of them
 //! whenever something changes that decides what may be shown. When a user is forgotten, the suggestions of all users who were
-//! there lately are made anew, and those of others dropped until they come again: so nothing of the forgotten one is left.
+//! there lately are made anew, one after the other, and those of others dropped until they come again: so nothing of the
+//! forgotten one is left.
 
 use std::rc::Rc;
-use tidemill::time::hours;
+use tidemill::hash::stable_hash;
+use tidemill::time::{hours, minutes};
 use tidemill::{Collection, Millis, Result, Stream, Update};
 use tidemill_events::{AsOf, Asked, WithEachRow};
 use tidemill_inference::{Infer, Pool, Score};
 use tidemill_recommend::{
-    ByLinks, Entry, Fact, Feedback, Hidden, Hiding, ItemRow, LastItems, Learned, Lessons, ListRules, Nearest,
+    Anew, ByLinks, Entry, Fact, Feedback, Hidden, Hiding, ItemRow, LastItems, Learned, Lessons, ListRules, Nearest,
     Neighbours, Ranked, Ranker, Ranking, Session, Standing, Suggested, Suggestion, Suggestions, Touch, Trends,
     WeightsRow, WithItems, lists,
 };
@@ -49,6 +51,9 @@ pub struct Settings {
     pub list: ListRules,
     /// A user who has done nothing for so many ms is not there any more.
     pub there: Millis,
+    /// When a user was forgotten, the suggestions of all others have been made anew after so many ms of event time; with 0, at
+    /// once.
+    pub anew: Millis,
     /// Suggestions are made from this time on, in ms since 1970 UTC: not for each step of a history that is read in.
     pub from: Millis,
     /// Whether feedback teaches the ranker. What it has learnt of a user who is forgotten stays.
@@ -67,6 +72,7 @@ impl Default for Settings {
             ranked: 40,
             list: ListRules::default(),
             there: hours(1),
+            anew: minutes(1),
             from: Millis::MIN,
             learns: true,
         }
@@ -85,7 +91,7 @@ pub struct Given<'s> {
     pub trends: Collection<'s, Trend<Option<u64>>>,
     /// What is bought with what.
     pub together: Collection<'s, ItemRow<u64>>,
-    /// Times at which all lists are made anew: an event for each user who is forgotten, in the epoch in which that happens.
+    /// Times from which on all lists are made anew: an event for each user who is forgotten, in the epoch in which that happens.
     pub again: Stream<'s, Millis>,
 }
 
@@ -128,8 +134,10 @@ pub fn recommend<'s>(
     let (new, gone) = histories.clone().changes(|session| session.time).branch(|change| change.diff > 0);
     // Where no lists were made yet, there are none to make anew.
     let again = given.again.filter(move |now| *now >= settings.from);
-    let again = again.with_each_row("lists made anew", histories.clone())?;
-    let (again, left) = again.branch(move |(now, session)| session.time >= now.saturating_sub(settings.there));
+    let turns = again.key_by(|_| ()).process("turns", Anew::new(settings.anew, PARTS))?;
+    let part = |session: &Session<u64, u64>| stable_hash(&session.session) % PARTS;
+    let again = turns.with_some_rows("lists made anew", histories.clone(), |turn| turn.part, part)?;
+    let (again, left) = again.branch(move |(turn, session)| session.time >= turn.time.saturating_sub(settings.there));
     let new = new.map(|change| change.row).filter(move |session| session.time >= settings.from);
     let new = new.union(again.map(|(_, session)| session));
     let gone = gone.map(|change| change.row.session).union(left.map(|(_, session)| session.session));
@@ -170,6 +178,9 @@ pub fn recommend<'s>(
     let lists = lists("lists", ranked.clone(), given.facts, hidden.clone(), settings.list)?;
     Ok(Kept { lists, ranked, after, histories, hidden, weights })
 }
+
+/// Users whose lists are made anew together are so small a part of all that nobody else waits for them.
+const PARTS: u64 = 1_024;
 
 /// How fast the ranker learns.
 const RATE: f64 = 0.02;

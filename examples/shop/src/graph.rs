@@ -22,7 +22,9 @@ use tidemill::time::days;
 use tidemill::{Collection, Events, Millis, Result, Stream, Timing, Update};
 use tidemill_inference::{Infer, Pool, Score};
 use tidemill_recommend::{BundleRow, Fact};
-use tidemill_shop::{Action, Clean, Cleaning, CountReasons, Facts, Held, Ledgers, Line, Reason, Rules};
+use tidemill_shop::{
+    Action, Clean, Cleaning, CountReasons, Facts, Forgotten, Held, Ledger, Ledgers, Line, Reason, Rules,
+};
 
 use crate::payments::{Of, Verdicts, is_of_payments, of};
 
@@ -69,6 +71,8 @@ pub struct Answers<'s> {
     pub facts: Collection<'s, Fact<u64, u64>>,
     /// What holds.
     pub held: Stream<'s, Update<Held>>,
+    /// Who was forgotten.
+    pub forgotten: Stream<'s, Forgotten>,
 }
 
 /// Builds the graph.
@@ -83,7 +87,8 @@ pub fn answers<'s>(lines: Stream<'s, Line>, options: &Options) -> Result<Answers
         category: fact.category,
         in_stock: fact.left != Some(0),
     });
-    let (held, _late) = events.clone().key_by(|event| event.user).ledger("what holds", options.keep)?;
+    let Ledger { held, forgotten, .. } =
+        events.clone().key_by(|event| event.user).ledger("what holds", options.keep)?;
 
     let catalogue = Arc::clone(&options.catalogue);
     let category: Categories = Rc::new(move |item| catalogue.category(item));
@@ -112,5 +117,5 @@ pub fn answers<'s>(lines: Stream<'s, Line>, options: &Options) -> Result<Answers
     let together = bundles.clone().flat_map(|row| if let BundleRow::Item(row) = row { Some(row) } else { None });
     let given = Given { facts: facts.clone(), trends: doings.trends.clone(), together, again };
     let kept = recommend(held.clone(), given, options.taste.as_ref(), options.lists, category)?;
-    Ok(Answers { kept, bundles, doings, scores, dropped, facts, held })
+    Ok(Answers { kept, bundles, doings, scores, dropped, facts, held, forgotten })
 }

@@ -8,7 +8,7 @@ use behaviour::catalogue::Catalogue;
 use shop_simulator::{Settings, Simulation};
 use std::sync::Arc;
 use tidemill::Config;
-use tidemill::time::{days, hours};
+use tidemill::time::{days, hours, minutes};
 use tidemill_shop::{Kind, Line};
 
 fn settings() -> Settings {
@@ -42,17 +42,20 @@ fn all_that_is_kept_is_the_same_on_any_number_of_workers() {
 
 #[test]
 fn nothing_is_left_of_a_user_who_is_forgotten() {
-    let options = options();
     let mut lines: Vec<Line> = Simulation::new(settings()).collect();
     lines.retain(|line| line.kind != Kind::Forget);
     let end = settings().start + days(10);
     let user = 7;
     let forget = Line { user: Some(user), kind: Kind::Forget, ..filler(u64::MAX / 2, end) };
-    let run = |lines: Vec<Line>| {
-        replay(with_events(lines, &[forget]), &options, Config::workers(2), Recorder::default()).unwrap()
-    };
-    let (forgotten, never) = (run(lines.clone()), run(without(&lines, user)));
-    let (rows, differ) = compare(&forgotten.recorded, &never.recorded);
-    assert!(rows > 5_000 && differ == 0, "{differ} of {rows} differ");
-    assert!(forgotten.held.keys().all(|held| held.event.user != user));
+    // At once, and one after the other.
+    for anew in [0, minutes(1)] {
+        let options = Options { lists: recommend::live::Settings { anew, ..options().lists }, ..options() };
+        let run = |lines: Vec<Line>| {
+            replay(with_events(lines, &[forget]), &options, Config::workers(2), Recorder::default()).unwrap()
+        };
+        let (forgotten, never) = (run(lines.clone()), run(without(&lines, user)));
+        let (rows, differ) = compare(&forgotten.recorded, &never.recorded);
+        assert!(rows > 5_000 && differ == 0, "{differ} of {rows} differ");
+        assert!(forgotten.held.keys().all(|held| held.event.user != user));
+    }
 }

@@ -54,7 +54,7 @@ impl Past {
             let delay = days(LABEL_DELAY as i64);
             let labels = paid.key_by(|of| of.0).process("verdicts", Verdicts { delay })?;
             labels.sink("labels", to_labels.clone())?;
-            let (held, _late) = events.key_by(|event| event.user).ledger("what holds", keep)?;
+            let held = events.key_by(|event| event.user).ledger("what holds", keep)?.held;
             let touches = held.filter_map(|Update { row, diff }| match row.event.action {
                 Action::View { item } | Action::Purchase { item, .. } => {
                     Some(Update { row: Touch { owner: row.event.user, time: row.time, seq: row.seq, item }, diff })

@@ -1,13 +1,12 @@
-//! Events that bear on all rows of a collection.
+//! Events that bear on all rows of a collection, or on a part of them.
 
 use crate::AsOf;
 use crate::follow::{Everywhere, Follower, follow};
 use std::collections::BTreeMap;
-use std::marker::PhantomData;
 use tidemill::differential_dataflow::ExchangeData;
 use tidemill::{Collection, Data, Record, Result, Stream};
 
-/// Streams of events that bear on all rows of a collection.
+/// Streams of events that bear on many rows of a collection.
 pub trait WithEachRow<'s, T: Data>: Sized {
     /// Gives each event once with each row that is true at the end of its epoch: what has to be done again for all of them.
     /// The event goes to every worker, and the rows stay where they are. So the work is shared among workers as the rows
@@ -18,20 +17,43 @@ pub trait WithEachRow<'s, T: Data>: Sized {
     /// # Errors
     ///
     /// [`Error::Graph`](tidemill::Error::Graph) if the name is taken.
-    fn with_each_row<R: ExchangeData>(self, name: &str, rows: Collection<'s, R>) -> Result<Stream<'s, (T, R)>>;
+    fn with_each_row<R: ExchangeData>(self, name: &str, rows: Collection<'s, R>) -> Result<Stream<'s, (T, R)>> {
+        self.with_some_rows(name, rows, |_| None, |_| 0)
+    }
+
+    /// The same, but an event that names a part meets only the rows that are of this part, and looks at no others.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`](tidemill::Error::Graph) if the name is taken.
+    fn with_some_rows<R: ExchangeData>(
+        self,
+        name: &str,
+        rows: Collection<'s, R>,
+        named: impl Fn(&T) -> Option<u64> + 'static,
+        part: impl Fn(&R) -> u64 + 'static,
+    ) -> Result<Stream<'s, (T, R)>>;
 }
 
 impl<'s, T: Data> WithEachRow<'s, T> for Stream<'s, T> {
-    fn with_each_row<R: ExchangeData>(self, name: &str, rows: Collection<'s, R>) -> Result<Stream<'s, (T, R)>> {
-        let none = EachRow { rows: BTreeMap::new(), events: PhantomData };
+    fn with_some_rows<R: ExchangeData>(
+        self,
+        name: &str,
+        rows: Collection<'s, R>,
+        named: impl Fn(&T) -> Option<u64> + 'static,
+        part: impl Fn(&R) -> u64 + 'static,
+    ) -> Result<Stream<'s, (T, R)>> {
+        let none = EachRow { parts: BTreeMap::new(), named: Box::new(named), part: Box::new(part) };
         follow(self, (name, "each row"), (rows, Everywhere::Events), AsOf::Now, none)
     }
 }
 
-/// One worker's rows, with how often each is there.
+/// One worker's rows.
 struct EachRow<T, R> {
-    rows: BTreeMap<R, isize>,
-    events: PhantomData<fn(T)>,
+    /// By part, with how often each is there.
+    parts: BTreeMap<u64, BTreeMap<R, isize>>,
+    named: Box<dyn Fn(&T) -> Option<u64>>,
+    part: Box<dyn Fn(&R) -> u64>,
 }
 
 impl<T: Data, R: ExchangeData> Follower for EachRow<T, R> {
@@ -41,16 +63,25 @@ impl<T: Data, R: ExchangeData> Follower for EachRow<T, R> {
 
     fn change(&mut self, changes: Vec<(R, isize)>) {
         for (row, diff) in changes {
-            let count = self.rows.entry(row.clone()).or_default();
+            let part = (self.part)(&row);
+            let rows = self.parts.entry(part).or_default();
+            let count = rows.entry(row.clone()).or_default();
             *count += diff;
             if *count == 0 {
-                self.rows.remove(&row);
+                rows.remove(&row);
+            }
+            if rows.is_empty() {
+                self.parts.remove(&part);
             }
         }
     }
 
     fn take(&mut self, Record { time, seq, value }: Record<T>, made: &mut Vec<Record<(T, R)>>) {
-        let rows = self.rows.iter().filter(|(_, count)| **count > 0).enumerate();
+        let named = match (self.named)(&value) {
+            Some(part) => self.parts.range(part..=part),
+            None => self.parts.range(..),
+        };
+        let rows = named.flat_map(|(_, rows)| rows).filter(|(_, count)| **count > 0).enumerate();
         made.extend(rows.map(|(nth, (row, _))| Record {
             time,
             seq: seq.child(nth),
@@ -101,5 +132,27 @@ mod tests {
             met.sort();
             assert_eq!(met, [(3, (1, 1)), (3, (2, 1)), (6, (1, 2)), (6, (2, 1)), (6, (3, 1))], "{workers} workers");
         }
+    }
+
+    #[test]
+    fn an_event_that_names_a_part_meets_its_rows_only() {
+        let (input, out) =
+            (Events::new((1..=9).map(|time| (time, (time <= 6).then_some(time as u8))).collect()), Memory::new());
+        let to_out = out.clone();
+        execute(Config { epoch_records: 1, ..Config::workers(2) }, move |job| {
+            let events = job.source("events", input.clone(), Timing::by(|event: &(i64, Option<u8>)| event.0))?;
+            let (named, calls) = events.branch(|event| event.1.is_some());
+            let rows = named.key_by(|event| event.1.unwrap_or(0)).maintain("names", Names)?;
+            // The seventh calls the odd ones, the eighth the even ones, the ninth all.
+            let part = |call: &(i64, Option<u8>)| (call.0 < 9).then_some(call.0 as u64 % 2);
+            let met = calls.with_some_rows("some", rows, part, |row| u64::from(row.0) % 2)?;
+            met.map(|((time, _), row)| (time, row.0)).sink("out", to_out.clone())
+        })
+        .unwrap();
+        let mut met = out.values();
+        met.sort();
+        let odd = [(7, 1), (7, 3), (7, 5), (8, 2), (8, 4), (8, 6)];
+        assert_eq!(met[..6], odd);
+        assert_eq!(met[6..], [1, 2, 3, 4, 5, 6].map(|name| (9, name)));
     }
 }

@@ -50,11 +50,49 @@ impl<I: Data + Ord + Hash> Board<I> {
         first
     }
 
-    /// The top as it is now.
-    fn settle(&mut self, n: usize) -> Vec<(i64, I)> {
+    /// Makes the top what it is now, and says what of it has gone and what is new.
+    fn settle(&mut self, n: usize, mut say: impl FnMut(&(i64, I), isize)) {
         let mut touched = std::mem::take(&mut self.touched);
         touched.sort_unstable();
         touched.dedup();
+        if touched.len() > FEW || !self.move_few(&touched, n, &mut say) {
+            let now = self.sorted(&touched, n);
+            differ(&std::mem::replace(&mut self.top, now), &self.top, say);
+        }
+    }
+
+    /// Moves the touched within the top. Not if it would have to be known who comes next: then it does nothing.
+    fn move_few(&mut self, touched: &[I], n: usize, say: &mut impl FnMut(&(i64, I), isize)) -> bool {
+        let sum = |item: &I| self.sums.get(item).copied().filter(|sum| *sum > 0);
+        let mut moved: Vec<(Option<(i64, I)>, Option<(i64, I)>)> = Vec::with_capacity(touched.len());
+        for item in touched {
+            let before = self.top.iter().find(|(_, other)| other == item);
+            let now = sum(item).map(|sum| (sum, item.clone()));
+            if self.top.len() >= n && before.is_some_and(|before| now.as_ref().is_none_or(|now| now.0 < before.0)) {
+                return false;
+            }
+            if before != now.as_ref() {
+                moved.push((before.cloned(), now));
+            }
+        }
+        let place = |top: &[(i64, I)], row: &(i64, I)| top.partition_point(|other| best_first(other, row).is_lt());
+        for row in moved.iter().filter_map(|(before, _)| before.as_ref()) {
+            self.top.remove(place(&self.top, row));
+            say(row, -1);
+        }
+        for row in moved.iter().filter_map(|(_, now)| now.as_ref()) {
+            self.top.insert(place(&self.top, row), row.clone());
+        }
+        let rest = self.top.split_off(n.min(self.top.len()));
+        let is_new = |row: &(i64, I)| moved.iter().any(|(_, now)| now.as_ref() == Some(row));
+        rest.iter().filter(|row| !is_new(row)).for_each(|row| say(row, -1));
+        let new = moved.iter().filter_map(|(_, now)| now.as_ref());
+        new.filter(|row| !rest.contains(row)).for_each(|row| say(row, 1));
+        true
+    }
+
+    /// The top as it is now.
+    fn sorted(&self, touched: &[I], n: usize) -> Vec<(i64, I)> {
         let is_touched = |item: &I| touched.binary_search(item).is_ok();
         let sum = |item: &I| self.sums.get(item).copied().filter(|sum| *sum > 0);
         let fell = |(before, item): &(i64, I)| is_touched(item) && sum(item).is_none_or(|now| now < *before);
@@ -64,7 +102,7 @@ impl<I: Data + Ord + Hash> Board<I> {
             self.sums.iter().filter_map(place).collect()
         } else {
             let stay = self.top.iter().map(|(_, item)| item).filter(|item| !is_touched(item));
-            stay.chain(&touched).filter_map(|item| Some((sum(item)?, item.clone()))).collect()
+            stay.chain(touched).filter_map(|item| Some((sum(item)?, item.clone()))).collect()
         };
         if top.len() > n {
             top.select_nth_unstable_by(n, best_first);
@@ -75,6 +113,9 @@ impl<I: Data + Ord + Hash> Board<I> {
         top
     }
 }
+
+/// So many items are moved one by one.
+const FEW: usize = 4;
 
 /// The sums of one worker's keys.
 pub(crate) struct SumsKernel<K, T, I, F, G> {
@@ -97,14 +138,8 @@ fn best_first<I: Ord>(a: &(i64, I), b: &(i64, I)) -> Ordering {
     (Reverse(a.0), &a.1).cmp(&(Reverse(b.0), &b.1))
 }
 
-/// Says what of a key's top has gone, and what is new.
-fn differ<K: Key, I: Data + Ord>(
-    key: &K,
-    before: &[(i64, I)],
-    now: &[(i64, I)],
-    mut say: impl FnMut(Summed<K, I>, isize),
-) {
-    let row = |(sum, item): &(i64, I)| Summed { key: key.clone(), item: item.clone(), sum: *sum };
+/// Says what of a top has gone, and what is new.
+fn differ<I: Ord>(before: &[(i64, I)], now: &[(i64, I)], mut say: impl FnMut(&(i64, I), isize)) {
     let (mut before, mut now) = (before.iter().peekable(), now.iter().peekable());
     loop {
         let first = match (before.peek(), now.peek()) {
@@ -117,13 +152,13 @@ fn differ<K: Key, I: Data + Ord>(
             && let Some(gone) = before.next()
             && first.is_lt()
         {
-            say(row(gone), -1);
+            say(gone, -1);
         }
         if first.is_ge()
             && let Some(new) = now.next()
             && first.is_gt()
         {
-            say(row(new), 1);
+            say(new, 1);
         }
     }
 }
@@ -168,9 +203,9 @@ where
     fn settle(&mut self, at: Closing, emit: &mut Emit<T, Self::Out>) {
         for key in self.changed.drain(..) {
             let Some(board) = self.keys.get_mut(&key) else { continue };
-            let top = board.settle(self.n);
-            let before = std::mem::replace(&mut board.top, top);
-            differ(&key, &before, &board.top, |row, diff| emit.out.push((row, at.epoch, diff)));
+            board.settle(self.n, |(sum, item), diff| {
+                emit.out.push((Summed { key: key.clone(), item: item.clone(), sum: *sum }, at.epoch, diff));
+            });
             if board.sums.is_empty() {
                 self.keys.remove(&key);
             }
@@ -183,7 +218,8 @@ where
 
     fn load(&mut self, at: Closing, entry: Saved<'_>, emit: &mut Emit<T, Self::Out>) -> Result<(), StateError> {
         let (key, board) = self.keys.load(entry)?;
-        differ(&key, &[], &board.top, |row, diff| emit.out.push((row, at.epoch, diff)));
+        let row = |(sum, item): &(i64, I)| Summed { key: key.clone(), item: item.clone(), sum: *sum };
+        emit.out.extend(board.top.iter().map(|of| (row(of), at.epoch, 1)));
         Ok(())
     }
 }

@@ -202,26 +202,25 @@ impl<I: Key> BundleIndex<I> {
     }
 
     fn bundle(&self, item: &I, with: &I, both: i64) -> Bundle<I> {
-        let count = |item| self.items.counts.get(item).copied().unwrap_or(0);
-        let (item_in, with_in, baskets) = (count(item), count(with), self.baskets);
+        let (item_in, with_in, baskets) = (self.items.counted(item), self.items.counted(with), self.baskets);
         Bundle { item: item.clone(), with: with.clone(), both, item_in, with_in, baskets }
     }
 
     /// The strongest bundles of an item.
     pub fn of(&self, item: &I, which: Strongest) -> Vec<Bundle<I>> {
-        let with = self.items.links.get(item).into_iter().flatten().filter(|(_, both)| **both >= which.least);
-        which.of(with.map(|(with, both)| self.bundle(item, with, *both)).collect())
+        let with = self.items.links(item).filter(|(_, both)| *both >= which.least);
+        which.of(with.map(|(with, both)| self.bundle(item, with, both)).collect())
     }
 
     /// The strongest of all bundles: it goes through all of them. Two items that are known from both sides are there twice by
     /// confidence, and by the other measures once, the lesser item first.
     pub fn strongest(&self, which: Strongest) -> Vec<Bundle<I>> {
-        let is_known = |item: &I, with: &I| self.items.links.get(item).is_some_and(|links| links.contains_key(with));
+        let is_known = |item: &I, with: &I| self.items.weight(item, with).is_some();
         let mut bundles = Vec::new();
-        for (item, links) in &self.items.links {
-            for (with, both) in links.iter().filter(|(_, both)| **both >= which.least) {
+        for item in self.items.items() {
+            for (with, both) in self.items.links(item).filter(|(_, both)| *both >= which.least) {
                 if which.by == Measure::Confidence || item < with || !is_known(with, item) {
-                    bundles.push(self.bundle(item, with, *both));
+                    bundles.push(self.bundle(item, with, both));
                 }
             }
         }
@@ -229,7 +228,7 @@ impl<I: Key> BundleIndex<I> {
     }
 
     /// What completes a basket: see [`ItemIndex::together`]. What is in it already does not.
-    pub fn completes(&self, basket: &[I]) -> Scores<I> {
+    pub fn completes(&mut self, basket: &[I]) -> Scores<I> {
         let mut scores = self.items.together(basket);
         scores.retain(|item| !basket.contains(item));
         scores

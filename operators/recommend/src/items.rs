@@ -78,8 +78,26 @@ pub enum ItemRow<I> {
 /// Items by what they are linked with. What it answers is a function of the rows that are in it, to the last bit.
 #[derive(Clone, Debug)]
 pub struct ItemIndex<I> {
-    pub(crate) links: FxHashMap<I, FxHashMap<I, i64>>,
-    pub(crate) counts: FxHashMap<I, i64>,
+    numbers: FxHashMap<I, u32>,
+    /// By number.
+    entries: Vec<Entry<I>>,
+    /// Numbers of items that nothing is known of any more.
+    free: Vec<u32>,
+    /// Of each item, by number, its score; 0 but while an answer is made.
+    scores: Vec<f64>,
+    scored: Vec<u32>,
+}
+
+/// What is known of an item.
+#[derive(Clone, Debug)]
+struct Entry<I> {
+    item: I,
+    /// How often it was touched, or how many baskets have it; 0 if that is not known.
+    count: i64,
+    /// The numbers of those that are linked with it, in order, and what these links weigh.
+    links: Vec<(u32, i64)>,
+    /// How many items it is linked with the other way around.
+    linked_from: u32,
 }
 
 impl<I: Key> Default for ItemIndex<I> {
@@ -91,61 +109,155 @@ impl<I: Key> Default for ItemIndex<I> {
 impl<I: Key> ItemIndex<I> {
     /// An index without items.
     pub fn new() -> Self {
-        ItemIndex { links: FxHashMap::default(), counts: FxHashMap::default() }
+        ItemIndex {
+            numbers: FxHashMap::default(),
+            entries: Vec::new(),
+            free: Vec::new(),
+            scores: Vec::new(),
+            scored: Vec::new(),
+        }
     }
 
     /// A row comes, or goes.
     pub fn change(&mut self, row: ItemRow<I>, comes: bool) {
         match (row, comes) {
             (ItemRow::Linked { from, to, weight }, true) => {
-                self.links.entry(from).or_default().insert(to, weight);
-            }
-            (ItemRow::Linked { from, to, .. }, false) => {
-                if let Some(linked) = self.links.get_mut(&from) {
-                    linked.remove(&to);
-                    if linked.is_empty() {
-                        self.links.remove(&from);
+                let (from, to) = (self.number(from), self.number(to));
+                let links = &mut self.entries[from as usize].links;
+                match links.binary_search_by_key(&to, |link| link.0) {
+                    Ok(place) => links[place].1 = weight,
+                    Err(place) => {
+                        links.insert(place, (to, weight));
+                        self.entries[to as usize].linked_from += 1;
                     }
                 }
             }
-            (ItemRow::Counted { item, count }, true) => _ = self.counts.insert(item, count),
-            (ItemRow::Counted { item, .. }, false) => _ = self.counts.remove(&item),
+            (ItemRow::Linked { from, to, weight }, false) => {
+                let (Some(&from), Some(&to)) = (self.numbers.get(&from), self.numbers.get(&to)) else { return };
+                let links = &mut self.entries[from as usize].links;
+                if let Ok(place) = links.binary_search(&(to, weight)) {
+                    links.remove(place);
+                    self.entries[to as usize].linked_from -= 1;
+                    self.forget_unknown(to);
+                    if from != to {
+                        self.forget_unknown(from);
+                    }
+                }
+            }
+            (ItemRow::Counted { item, count }, true) => {
+                let number = self.number(item);
+                self.entries[number as usize].count = count;
+            }
+            (ItemRow::Counted { item, count }, false) => {
+                let Some(&number) = self.numbers.get(&item) else { return };
+                let entry = &mut self.entries[number as usize];
+                if entry.count == count {
+                    entry.count = 0;
+                    self.forget_unknown(number);
+                }
+            }
         }
     }
 
-    /// As a divisor: an item that nothing is known of counts once.
-    fn count(&self, item: &I) -> f64 {
-        self.counts.get(item).copied().unwrap_or(0).max(1) as f64
+    fn number(&mut self, item: I) -> u32 {
+        if let Some(number) = self.numbers.get(&item) {
+            return *number;
+        }
+        let entry = Entry { item: item.clone(), count: 0, links: Vec::new(), linked_from: 0 };
+        let number = match self.free.pop() {
+            Some(number) => {
+                self.entries[number as usize] = entry;
+                number
+            }
+            None => {
+                self.entries.push(entry);
+                self.scores.push(0.0);
+                self.entries.len() as u32 - 1
+            }
+        };
+        self.numbers.insert(item, number);
+        number
+    }
+
+    fn forget_unknown(&mut self, number: u32) {
+        let entry = &self.entries[number as usize];
+        if entry.count == 0 && entry.links.is_empty() && entry.linked_from == 0 {
+            self.numbers.remove(&entry.item);
+            self.free.push(number);
+        }
+    }
+
+    fn entry(&self, item: &I) -> Option<&Entry<I>> {
+        self.numbers.get(item).map(|number| &self.entries[*number as usize])
+    }
+
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+    }
+
+    /// How often an item was touched, or how many baskets have it.
+    pub(crate) fn counted(&self, item: &I) -> i64 {
+        self.entry(item).map_or(0, |entry| entry.count)
+    }
+
+    /// What the link of an item with another weighs, if there is one.
+    pub(crate) fn weight(&self, from: &I, to: &I) -> Option<i64> {
+        let links = &self.entry(from)?.links;
+        let place = links.binary_search_by_key(self.numbers.get(to)?, |link| link.0).ok()?;
+        Some(links[place].1)
+    }
+
+    /// The items that are linked with one, and what these links weigh.
+    pub(crate) fn links(&self, from: &I) -> impl Iterator<Item = (&I, i64)> {
+        let links = self.entry(from).into_iter().flat_map(|entry| &entry.links);
+        links.map(|(to, weight)| (&self.entries[*to as usize].item, *weight))
+    }
+
+    /// The items that others are linked with.
+    pub(crate) fn items(&self) -> impl Iterator<Item = &I> {
+        self.numbers.keys()
+    }
+
+    fn add(&mut self, to: u32, score: f64) {
+        let sum = &mut self.scores[to as usize];
+        if *sum == 0.0 {
+            self.scored.push(to);
+        }
+        *sum += score;
+    }
+
+    fn take_scores(&mut self) -> Scores<I> {
+        let ItemIndex { entries, scores, scored, .. } = self;
+        let score = |number: u32| (entries[number as usize].item.clone(), std::mem::take(&mut scores[number as usize]));
+        Scores::new(scored.drain(..).map(score).collect())
     }
 
     /// What follows a history, its last item last: the weights after each of its items, each divided by the square root of
     /// how often that item was touched, the last counting whole, the one before half, the third last a third.
-    pub fn next(&self, history: &[I]) -> Scores<I> {
-        let mut scores: FxHashMap<&I, f64> = FxHashMap::default();
-        // One history's items in their order: sums of floats depend on it.
+    pub fn next(&mut self, history: &[I]) -> Scores<I> {
         for (back, item) in (1u32..).zip(history.iter().rev()) {
-            let share = 1.0 / (f64::from(back) * self.count(item).sqrt());
-            for (to, weight) in self.links.get(item).into_iter().flatten() {
-                *scores.entry(to).or_default() += *weight as f64 * share;
-            }
+            let Some(&number) = self.numbers.get(item) else { continue };
+            let entry = &mut self.entries[number as usize];
+            let (links, share) = (std::mem::take(&mut entry.links), entry.share(back));
+            links.iter().for_each(|(to, weight)| self.add(*to, *weight as f64 * share));
+            self.entries[number as usize].links = links;
         }
-        Scores::new(scores.into_iter().map(|(item, score)| (item.clone(), score)).collect())
+        self.take_scores()
     }
 
     /// The item of a history for which [`ItemIndex::next`] says `to` most.
     pub fn led_to<'a>(&self, history: &'a [I], to: &I) -> Option<&'a I> {
-        let said = |(back, from): (u32, &'a I)| {
-            let weight = *self.links.get(from)?.get(to)?;
-            Some((weight as f64 / (f64::from(back) * self.count(from).sqrt()), from))
-        };
+        let said =
+            |(back, from): (u32, &'a I)| Some((self.weight(from, to)? as f64 * self.entry(from)?.share(back), from));
         (1u32..).zip(history.iter().rev()).filter_map(said).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, from)| from)
     }
 
     /// The item of a basket for which [`ItemIndex::together`] says `to` most.
     pub fn goes_with<'a>(&self, basket: &'a [I], to: &I) -> Option<&'a I> {
         let said = |one: &'a I| {
-            let both = *self.links.get(one)?.get(to)? as f64;
-            Some((both * both / self.count(one), one))
+            let both = self.weight(one, to)? as f64;
+            Some((both * both / self.entry(one)?.divisor(), one))
         };
         basket.iter().filter_map(said).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, one)| one)
     }
@@ -153,15 +265,29 @@ impl<I: Key> ItemIndex<I> {
     /// What completes a basket: the squares of the cosines of each item of it with others, added up, so that one close
     /// companion outweighs several distant ones. The cosine of two items is how many baskets have both, divided by the
     /// geometric mean of how many have either.
-    pub fn together(&self, basket: &[I]) -> Scores<I> {
-        let mut scores: FxHashMap<&I, f64> = FxHashMap::default();
+    pub fn together(&mut self, basket: &[I]) -> Scores<I> {
         for item in basket {
-            let have = self.count(item);
-            for (to, both) in self.links.get(item).into_iter().flatten().filter(|(to, _)| *to != item) {
+            let Some(&number) = self.numbers.get(item) else { continue };
+            let entry = &mut self.entries[number as usize];
+            let (links, have) = (std::mem::take(&mut entry.links), entry.divisor());
+            for (to, both) in links.iter().filter(|(to, _)| *to != number) {
                 let both = *both as f64;
-                *scores.entry(to).or_default() += both * both / (have * self.count(to));
+                self.add(*to, both * both / (have * self.entries[*to as usize].divisor()));
             }
+            self.entries[number as usize].links = links;
         }
-        Scores::new(scores.into_iter().map(|(item, score)| (item.clone(), score)).collect())
+        self.take_scores()
+    }
+}
+
+impl<I> Entry<I> {
+    /// How often, as a divisor: an item that nothing is known of counts once.
+    fn divisor(&self) -> f64 {
+        self.count.max(1) as f64
+    }
+
+    /// What its links count for at this place from the end of a history.
+    fn share(&self, back: u32) -> f64 {
+        1.0 / (f64::from(back) * self.divisor().sqrt())
     }
 }

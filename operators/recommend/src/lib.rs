@@ -15,6 +15,7 @@
 //! - [`Ranker`]: blends several lists, and learns how from what is chosen. [`Lessons`], [`Learned`] and [`Ranking`]: the same in
 //!   the graph, from what users do with what they are shown.
 //! - [`lists`]: what a user is shown of that now, less what is out of stock, bought, or not wanted.
+//! - [`Anew`]: whose turn it is when suggestions must be made again for all users, because one of them was forgotten.
 //!
 //! Indices follow their collections, and are asked by events, in the graph: `tidemill-events`' `ask`.
 //!
@@ -45,6 +46,7 @@
 
 #![deny(missing_docs)]
 
+mod anew;
 mod basket;
 mod bundle;
 mod hidden;
@@ -62,6 +64,7 @@ mod standing;
 mod suggest;
 mod touch;
 
+pub use anew::{Anew, Round, Turn};
 pub use basket::{Baskets, LastBaskets};
 pub use bundle::{Bundle, BundleIndex, BundleRow, Measure, Strongest, WithBundles};
 pub use hidden::{Hidden, Hiding};

@@ -165,23 +165,41 @@ impl<U: Key, I: Key, C: Key> Shelves<U, I, C> {
         Shelves { rules, users, facts, ranked_for }
     }
 
+    /// Other items are ranked for a user than before.
+    fn ranked_now(&mut self, user: &U, before: &[Entry<I>], now: &[Entry<I>]) {
+        let only = |some: &[Entry<I>], others: &[Entry<I>]| -> Vec<I> {
+            let items = some.iter().map(|entry| &entry.item);
+            items.filter(|item| others.iter().all(|other| other.item != **item)).cloned().collect()
+        };
+        for item in only(before, now) {
+            if let Some(users) = self.ranked_for.get_mut(&item) {
+                users.remove(user);
+                if users.is_empty() {
+                    self.ranked_for.remove(&item);
+                }
+            }
+        }
+        for item in only(now, before) {
+            self.ranked_for.entry(item).or_default().insert(user.clone());
+        }
+    }
+
     /// Makes an epoch's changes; gives those of lists.
     fn update(&mut self, mut changes: Changes<U, I, C>) -> Vec<(Ranked<U, I>, isize)> {
         let mut touched: FxHashSet<U> = FxHashSet::default();
+        let mut went: FxHashMap<U, Vec<Entry<I>>> = FxHashMap::default();
         for (Ranked { user, as_of, entries }, comes) in in_order(&mut changes.ranked) {
             touched.insert(user.clone());
-            for item in entries.iter().map(|entry| &entry.item) {
-                if comes {
-                    self.ranked_for.entry(item.clone()).or_default().insert(user.clone());
-                } else if let Some(users) = self.ranked_for.get_mut(item) {
-                    users.remove(&user);
-                    if users.is_empty() {
-                        self.ranked_for.remove(item);
-                    }
-                }
+            if comes {
+                let before = went.remove(&user).unwrap_or_default();
+                self.ranked_now(&user, &before, &entries);
+                self.users.entry(user).or_default().ranked = Some((as_of, entries));
+            } else {
+                self.users.entry(user.clone()).or_default().ranked = None;
+                went.insert(user, entries);
             }
-            self.users.entry(user).or_default().ranked = comes.then_some((as_of, entries));
         }
+        went.iter().for_each(|(user, before)| self.ranked_now(user, before, &[]));
         for (row, comes) in in_order(&mut changes.hidden) {
             let shelf = self.users.entry(row.user().clone()).or_default();
             touched.insert(row.user().clone());

@@ -9,7 +9,7 @@
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 use tidemill::{Key, Millis};
 
 use crate::scores::Scores;
@@ -61,7 +61,7 @@ pub struct SessionIndex<S, I> {
 struct Entry<S, I> {
     item: I,
     /// The sessions that have it, with their slots: the most recent first.
-    sessions: BTreeSet<(Reverse<Millis>, S, u32)>,
+    sessions: VecDeque<(Reverse<Millis>, S, u32)>,
 }
 
 /// Room that every answer needs, as large as the index. It is as it was after each.
@@ -74,6 +74,37 @@ struct Scratch {
     /// Of each item, 1 for the last of the session, 2 for the one before, …; 0 if it is not looked at.
     place: Vec<u32>,
     voted: Vec<u32>,
+    rare: Rare,
+}
+
+/// How much more votes count for items that few sessions have: powers are dear, and most items are in few.
+#[derive(Default)]
+struct Rare {
+    /// Of so many sessions.
+    all: usize,
+    /// For an item that is in 0, 1, 2, … of them; NaN where nobody has asked yet.
+    by: Vec<f64>,
+}
+
+impl Rare {
+    fn of(&mut self, all: usize, with: usize) -> f64 {
+        let power = || (all as f64 / with as f64).powf(0.3);
+        if self.all != all {
+            self.all = all;
+            self.by.clear();
+        }
+        if with >= 1_024 {
+            return power();
+        }
+        if self.by.len() <= with {
+            self.by.resize(with + 1, f64::NAN);
+        }
+        let rare = &mut self.by[with];
+        if rare.is_nan() {
+            *rare = power();
+        }
+        *rare
+    }
 }
 
 impl<S: Key, I: Key> SessionIndex<S, I> {
@@ -113,8 +144,10 @@ impl<S: Key, I: Key> SessionIndex<S, I> {
             let number = self.number(item);
             if !numbers.contains(&number) {
                 numbers.push(number);
-                let place = (Reverse(session.time), session.session.clone(), slot);
-                self.entries[number as usize].sessions.insert(place);
+                let key = (Reverse(session.time), session.session.clone(), slot);
+                let sessions = &mut self.entries[number as usize].sessions;
+                let place = sessions.partition_point(|other| *other < key);
+                sessions.insert(place, key);
             }
         }
         self.slots[slot as usize] = numbers;
@@ -126,7 +159,9 @@ impl<S: Key, I: Key> SessionIndex<S, I> {
         let Some(slot) = self.slot(session) else { return };
         for number in std::mem::take(&mut self.slots[slot as usize]) {
             let entry = &mut self.entries[number as usize];
-            entry.sessions.remove(&(Reverse(session.time), session.session.clone(), slot));
+            if let Ok(place) = entry.sessions.binary_search(&(Reverse(session.time), session.session.clone(), slot)) {
+                entry.sessions.remove(place);
+            }
             if entry.sessions.is_empty() {
                 self.items.remove(&entry.item);
                 self.free_items.push(number);
@@ -139,7 +174,7 @@ impl<S: Key, I: Key> SessionIndex<S, I> {
     fn slot(&self, session: &Session<S, I>) -> Option<u32> {
         let entry = &self.entries[*self.items.get(session.items.first()?)? as usize];
         let from = (Reverse(session.time), session.session.clone(), 0);
-        let found = entry.sessions.range(from..).next()?;
+        let found = entry.sessions.get(entry.sessions.partition_point(|other| *other < from))?;
         (found.0 == Reverse(session.time) && found.1 == session.session).then_some(found.2)
     }
 
@@ -147,7 +182,7 @@ impl<S: Key, I: Key> SessionIndex<S, I> {
         if let Some(number) = self.items.get(item) {
             return *number;
         }
-        let entry = Entry { item: item.clone(), sessions: BTreeSet::new() };
+        let entry = Entry { item: item.clone(), sessions: VecDeque::new() };
         let number = match self.free_items.pop() {
             Some(number) => {
                 self.entries[number as usize] = entry;
@@ -168,7 +203,7 @@ impl<S: Key, I: Key> SessionIndex<S, I> {
     /// is in the index as `own`, has no vote.
     pub fn scores(&mut self, items: &[I], own: Option<&S>) -> Scores<I> {
         let Nearest { recent, neighbours, length } = self.nearest;
-        let Scratch { near, votes, place, voted } = &mut self.scratch;
+        let Scratch { near, votes, place, voted, rare } = &mut self.scratch;
         let mut asked: Vec<(u32, f64)> = Vec::with_capacity(length);
         let looked_at = &items[items.len().saturating_sub(length)..];
         let len = looked_at.len() as f64;
@@ -219,10 +254,9 @@ impl<S: Key, I: Key> SessionIndex<S, I> {
             }
         }
         asked.iter().for_each(|(number, _)| place[*number as usize] = 0);
-        let all = self.sessions as f64;
         let scored = voted.drain(..).map(|number| {
             let entry = &self.entries[number as usize];
-            let rare = (all / entry.sessions.len() as f64).powf(0.3);
+            let rare = rare.of(self.sessions, entry.sessions.len());
             (entry.item.clone(), std::mem::take(&mut votes[number as usize]) * rare)
         });
         Scores::new(scored.collect())

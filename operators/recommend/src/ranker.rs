@@ -1,6 +1,6 @@
 //! A small learned ranker: which of several lists' candidates comes first.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 use serde::{Deserialize, Serialize};
 use tidemill::Key;
 
@@ -34,8 +34,9 @@ pub struct Candidates<I> {
 impl<I: Key> Candidates<I> {
     /// All that is in one of the lists, each the best first. A ranker knows lists by their places.
     pub fn of(lists: &[Vec<(I, f64)>]) -> Self {
-        let mut places: FxHashMap<&I, usize> = FxHashMap::default();
-        let (mut items, mut said) = (Vec::new(), Vec::new());
+        let most = lists.iter().map(Vec::len).sum();
+        let mut places: FxHashMap<&I, usize> = FxHashMap::with_capacity_and_hasher(most, FxBuildHasher);
+        let (mut items, mut said) = (Vec::with_capacity(most), Vec::with_capacity(most * lists.len()));
         for (number, list) in lists.iter().enumerate() {
             let best = list.first().map_or(1.0, |(_, score)| *score);
             for (rank, (item, score)) in (1u16..=u16::MAX).zip(list) {

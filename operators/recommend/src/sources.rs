@@ -15,15 +15,15 @@ use crate::scores::Scores;
 use crate::suggest::{Suggestion, Suggestions};
 
 /// The `n` best that the user has not had, without reasons.
-fn best<I: Key>(mut scores: Scores<I>, history: &[I], n: usize) -> Vec<Suggestion<I>> {
-    scores.retain(|item| !history.contains(item));
-    scores.top(n).into_iter().map(|(item, score)| Suggestion { item, score, because: None }).collect()
+fn best<I: Key>(scores: Scores<I>, history: &[I], n: usize) -> Vec<Suggestion<I>> {
+    let new = scores.top(n + history.len()).into_iter().filter(|(item, _)| !history.contains(item));
+    new.take(n).map(|(item, score)| Suggestion { item, score, because: None }).collect()
 }
 
 /// Suggests what is linked with a user's last items.
 pub struct ByLinks<U, I> {
     index: ItemIndex<I>,
-    scores: fn(&ItemIndex<I>, &[I]) -> Scores<I>,
+    scores: fn(&mut ItemIndex<I>, &[I]) -> Scores<I>,
     because: for<'a> fn(&ItemIndex<I>, &'a [I], &I) -> Option<&'a I>,
     last: usize,
     n: usize,
@@ -57,7 +57,7 @@ impl<U: Key, I: Key + ExchangeData> Index for ByLinks<U, I> {
 
     fn answer(&mut self, Suggestions { history, .. }: &Suggestions<U, I>) -> Vec<Suggestion<I>> {
         let last = &history[history.len().saturating_sub(self.last)..];
-        let mut best = best((self.scores)(&self.index, last), history, self.n);
+        let mut best = best((self.scores)(&mut self.index, last), history, self.n);
         best.iter_mut().for_each(|of| of.because = (self.because)(&self.index, last, &of.item).cloned());
         best
     }

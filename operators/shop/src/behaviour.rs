@@ -190,7 +190,7 @@ mod tests {
         execute(Config { epoch_records: 1, ..Config::workers(workers) }, move |job| {
             let events = job.source("events", Events::new(events.clone()), Timing::by(|event: &Event| event.0))?;
             let events = events.map(|(_, user, action)| ShopEvent { user, action });
-            let (held, _) = events.key_by(|event| event.user).ledger("what holds", days(30))?;
+            let held = events.key_by(|event| event.user).ledger("what holds", days(30))?.held;
             held.clone().funnel("funnel", hours(1), |item| item / 10)?.sink("funnels", to_funnels.clone())?;
             held.clone().interests("interests", 2, |item| item / 10)?.sink("interests out", to_interests.clone())?;
             held.rfm("rfm")?.sink("rfm out", to_rfm.clone())

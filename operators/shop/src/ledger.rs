@@ -1,6 +1,6 @@
 //! Which events hold.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use tidemill::time::END;
 use tidemill::{
@@ -22,6 +22,27 @@ pub struct Held {
     pub event: ShopEvent,
 }
 
+/// What a ledger says.
+pub struct Ledger<'s> {
+    /// Which events hold: each when it comes, and as gone when it no longer holds.
+    pub held: Stream<'s, Update<Held>>,
+    /// Who was forgotten, each time something was known of the user.
+    pub forgotten: Stream<'s, Forgotten>,
+    /// Events that came too late.
+    pub late: Stream<'s, ShopEvent>,
+}
+
+/// That a user was forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// Who.
+    pub user: u64,
+    /// The time of the wish, in ms since 1970 UTC.
+    pub time: Millis,
+    /// How many events of the user held or were there to cancel others.
+    pub events: u64,
+}
+
 /// Streams of shop events, keyed by user.
 pub trait Ledgers<'s> {
     /// Says which events hold: each when it comes, late ones too, and as gone when it no longer holds, because
@@ -31,8 +52,7 @@ pub trait Ledgers<'s> {
     /// - its user wants to be forgotten. Events of that user that come later and are older than the wish do not hold.
     ///
     /// At every epoch what holds is what going through the user's events of the last `keep` ms in order of time would
-    /// give, in whatever order they came. The second stream has events that came too late: those older than `keep`, or than
-    /// their user's wish to be forgotten.
+    /// give, in whatever order they came. Too late are events older than `keep`, or than their user's wish to be forgotten.
     ///
     /// The end of the input takes nothing back.
     ///
@@ -41,13 +61,26 @@ pub trait Ledgers<'s> {
     /// # Errors
     ///
     /// [`Error::Graph`](tidemill::Error::Graph) if the name is taken.
-    fn ledger(self, name: &str, keep: Millis) -> Result<(Stream<'s, Update<Held>>, Stream<'s, ShopEvent>)>;
+    fn ledger(self, name: &str, keep: Millis) -> Result<Ledger<'s>>;
 }
 
 impl<'s, F: Fn(&ShopEvent) -> u64 + Clone + 'static> Ledgers<'s> for Keyed<'s, ShopEvent, F> {
-    fn ledger(self, name: &str, keep: Millis) -> Result<(Stream<'s, Update<Held>>, Stream<'s, ShopEvent>)> {
-        self.kernel(name, LedgerKernel::new(keep))
+    fn ledger(self, name: &str, keep: Millis) -> Result<Ledger<'s>> {
+        let (said, late) = self.kernel(name, LedgerKernel::new(keep))?;
+        let (held, forgotten) = said.branch(|said| matches!(said, Said::Held(_)));
+        Ok(Ledger {
+            held: held.filter_map(|said| if let Said::Held(held) = said { Some(held) } else { None }),
+            forgotten: forgotten.filter_map(|said| if let Said::Forgotten(of) = said { Some(of) } else { None }),
+            late,
+        })
     }
+}
+
+/// What the operator says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Said {
+    Held(Update<Held>),
+    Forgotten(Forgotten),
 }
 
 /// What is known of one user.
@@ -74,12 +107,25 @@ impl Account {
         purchases
     }
 
+    /// Says of some of the events that they go; of what bears on orders, how the item's purchases were before that.
+    fn note_gone(&self, some: std::ops::Range<usize>, said: &mut Vec<(Held, isize)>, items: &mut Before) {
+        for held in &self.events[some] {
+            match held.event.action.item().filter(|_| is_of_orders(&held.event.action)) {
+                Some(item) => _ = items.entry(item).or_insert_with(|| self.purchases(item)),
+                None => said.push((*held, -1)),
+            }
+        }
+    }
+
     /// When it may change next by the watermark alone, if ever.
     fn due(&self, keep: Millis) -> Option<Millis> {
         let first = self.events.first().map(|held| held.time);
         first.into_iter().chain(self.forgotten).min().map(|time| time.saturating_add(keep))
     }
 }
+
+/// The purchases of items that hold, as they were before an epoch.
+type Before = FxHashMap<u64, Vec<Held>>;
 
 /// Takes so many from the latest purchases.
 fn cancel(purchases: &mut [Held], of: Option<u64>, mut left: u32) {
@@ -114,8 +160,7 @@ impl LedgerKernel {
     /// Makes a user's events of an epoch, and drops those older than `oldest`.
     fn update(&mut self, user: u64, mut events: Vec<Record<ShopEvent>>, oldest: Millis, emit: &mut Emitted) {
         let account = self.users.get_or_default(user);
-        let before = account.clone();
-        let (mut said, mut items) = (Vec::new(), FxHashSet::default());
+        let (mut said, mut items) = (Vec::new(), Before::default());
         events.sort_by_key(|record| (record.time, record.seq));
         for record in events {
             let Record { time, seq, value: event } = record;
@@ -123,25 +168,31 @@ impl LedgerKernel {
                 emit.late.push(record);
             } else if event.action == Action::Forget {
                 account.forgotten = Some(time);
-                account.events.retain(|held| {
-                    let stays = held.time > time;
-                    if !stays {
-                        note(held, -1, &mut said, &mut items);
-                    }
-                    stays
-                });
+                let ends = account.events.partition_point(|held| held.time <= time);
+                account.note_gone(0..ends, &mut said, &mut items);
+                account.events.drain(..ends);
+                if ends > 0 {
+                    let forgotten = Forgotten { user, time, events: ends as u64 };
+                    emit.out.push(Record { time, seq, value: Said::Forgotten(forgotten) });
+                }
             } else {
-                let held = Held { time, seq, event };
                 let place = account.events.partition_point(|other| (other.time, other.seq) < (time, seq));
-                account.events.insert(place, held);
-                note(&held, 1, &mut said, &mut items);
+                if is_of_orders(&event.action)
+                    && let Some(item) = event.action.item()
+                {
+                    items.entry(item).or_insert_with(|| account.purchases(item));
+                } else {
+                    said.push((Held { time, seq, event }, 1));
+                }
+                account.events.insert(place, Held { time, seq, event });
             }
         }
         let expired = account.events.partition_point(|held| held.time < oldest);
-        account.events.drain(..expired).for_each(|held| note(&held, -1, &mut said, &mut items));
+        account.note_gone(0..expired, &mut said, &mut items);
+        account.events.drain(..expired);
         account.forgotten = account.forgotten.filter(|wish| *wish >= oldest);
-        for item in items {
-            said.extend(before.purchases(item).into_iter().map(|held| (held, -1)));
+        for (item, before) in items {
+            said.extend(before.into_iter().map(|held| (held, -1)));
             said.extend(account.purchases(item).into_iter().map(|held| (held, 1)));
         }
         if account.events.is_empty() && account.forgotten.is_none() {
@@ -153,25 +204,17 @@ impl LedgerKernel {
         let change = |(held, diff): (Held, isize)| Record {
             time: held.time,
             seq: held.seq.child(usize::from(diff > 0)),
-            value: Update { row: held, diff },
+            value: Said::Held(Update { row: held, diff }),
         };
         emit.out.extend(said.into_iter().map(change));
     }
 }
 
-type Emitted = Emit<ShopEvent, Record<Update<Held>>>;
-
-/// Says that an event comes or goes, or which item's purchases are to be looked at again.
-fn note(held: &Held, diff: isize, said: &mut Vec<(Held, isize)>, items: &mut FxHashSet<u64>) {
-    match held.event.action.item().filter(|_| is_of_orders(&held.event.action)) {
-        Some(item) => _ = items.insert(item),
-        None => said.push((*held, diff)),
-    }
-}
+type Emitted = Emit<ShopEvent, Record<Said>>;
 
 impl Kernel for LedgerKernel {
     type In = ShopEvent;
-    type Out = Record<Update<Held>>;
+    type Out = Record<Said>;
 
     fn kind(&self) -> String {
         format!("ledger of {} ms", self.keep)
@@ -278,6 +321,7 @@ mod tests {
             let (mut events, mut rows, mut watermark, mut number) = (vec![], BTreeMap::<Held, isize>::new(), 1_000, 0);
             let mut wishes = BTreeMap::<u64, Millis>::new();
             for (epoch, (batch, step)) in epochs.into_iter().enumerate() {
+                let before = watermark;
                 watermark += step;
                 let mut batch: Vec<_> = batch.into_iter().map(|(offset, user, action)| {
                     let seq = Seq::new(0, number);
@@ -288,7 +332,7 @@ mod tests {
                 harness.watermark(watermark);
                 // Those that are too late never were.
                 batch.sort_by_key(|event| (event.0, event.1));
-                let mut late = vec![];
+                let (mut late, mut forgotten) = (vec![], vec![]);
                 for (time, seq, event) in batch {
                     if time < watermark - KEEP || wishes.get(&event.user).is_some_and(|wish| time <= *wish) {
                         late.push(event);
@@ -296,6 +340,14 @@ mod tests {
                     }
                     if event.action == Action::Forget {
                         wishes.insert(event.user, time);
+                        let of_user = |other: &&(Millis, Seq, ShopEvent)| {
+                            other.2.user == event.user && other.0 <= time && other.0 >= before - KEEP && other.2.action != Action::Forget
+                        };
+                        let known = events.iter().filter(of_user).count() as u64;
+                        if known > 0 {
+                            forgotten.push(Forgotten { user: event.user, time, events: known });
+                        }
+                        events.retain(|other| other.2.user != event.user || other.0 > time);
                     }
                     events.push((time, seq, event));
                 }
@@ -303,9 +355,16 @@ mod tests {
                 told.sort();
                 late.sort();
                 prop_assert_eq!(told, late);
-                for Update { row, diff } in harness.out() {
-                    *rows.entry(row).or_default() += diff;
+                let mut told = vec![];
+                for said in harness.out() {
+                    match said {
+                        Said::Held(Update { row, diff }) => *rows.entry(row).or_default() += diff,
+                        Said::Forgotten(of) => told.push(of),
+                    }
                 }
+                told.sort();
+                forgotten.sort();
+                prop_assert_eq!(told, forgotten);
                 rows.retain(|_, count| *count != 0);
                 prop_assert_eq!(&rows, &oracle(&events, watermark));
                 if epoch == cut {

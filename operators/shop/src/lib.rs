@@ -18,7 +18,7 @@
 //! execute(Config::workers(1), move |job| {
 //!     let events = job.source("events", Events::new(events.clone()), Timing::by(|event: &(i64, Action)| event.0))?;
 //!     let events = events.map(|(_, action)| ShopEvent { user: 8, action });
-//!     let (held, _late) = events.key_by(|event| event.user).ledger("what holds", days(365))?;
+//!     let held = events.key_by(|event| event.user).ledger("what holds", days(365))?.held;
 //!     held.rfm("habits")?.sink("out", to_out.clone())
 //! })?;
 //! assert_eq!(out.rows(), [(Rfm { user: 8, last: days(1), orders: 1, cents: 500 }, 1)]);
@@ -40,7 +40,7 @@ pub use behaviour::{Behaviour, Funnel, Interest, Rfm, Stage};
 pub use clean::{Clean, Cleaning, CountReasons, Dropped, Rates, Reason, Rules};
 pub use event::{Action, ItemChange, ItemEvent, ShopEvent};
 pub use items::{Facts, ItemFact};
-pub use ledger::{Held, Ledgers};
+pub use ledger::{Forgotten, Held, Ledger, Ledgers};
 pub use line::{Currency, Kind, Line};
 pub use segment::{Segment, Segments, Thresholds, segment_sizes};
 pub use trending::{FRESH, Trend, Trending};

@@ -317,7 +317,7 @@ mod tests {
                 let timing = Timing::by(|event: &(Millis, (u64, Action))| event.0);
                 let events = job.source("events", Events::new(events.clone()), timing)?;
                 let events = events.map(|(_, (user, action))| ShopEvent { user, action });
-                let (held, _) = events.key_by(|event| event.user).ledger("what holds", days(365))?;
+                let held = events.key_by(|event| event.user).ledger("what holds", days(365))?.held;
                 let segments = held.rfm("rfm")?.segments("segments", Thresholds::default())?;
                 segments.clone().sink("segments out", to_segments.clone())?;
                 segment_sizes(segments).sink("sizes out", to_sizes.clone())

@@ -292,7 +292,7 @@ mod tests {
                 let timing = Timing::by(|event: &(Millis, u64, Action)| event.0);
                 let events = job.source("events", Events::new(events.clone()), timing)?;
                 let events = events.map(|(_, user, action)| ShopEvent { user, action });
-                let (held, _) = events.key_by(|event| event.user).ledger("what holds", days(30))?;
+                let held = events.key_by(|event| event.user).ledger("what holds", days(30))?.held;
                 let groups = |item| [None, Some(item / 10)];
                 held.trending("trending", 2, hours(8), groups)?.sink("out", to_out.clone())
             })

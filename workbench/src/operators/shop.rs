@@ -27,7 +27,7 @@ pub(super) const OPERATORS: &[Operator] = &[
 fn held<'s>(name: &str, events: Stream<'s, Event>) -> Result<Stream<'s, Update<Held>>> {
     let views =
         events.map(|event| ShopEvent { user: event.user.into(), action: Action::View { item: event.item.into() } });
-    Ok(views.key_by(|event| event.user).ledger(name, minutes(5))?.0)
+    Ok(views.key_by(|event| event.user).ledger(name, minutes(5))?.held)
 }
 
 /// A change of a touch and its owner.

@@ -48,7 +48,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Action::Forget => Some(time),
             _ => None,
         });
-        let (held, _late) = events.key_by(|event| event.user).ledger("what holds", days(365))?;
+        let held = events.key_by(|event| event.user).ledger("what holds", days(365))?.held;
         let groups = move |item| [None, Some(category.category(item))];
         let trends = held.clone().trending("trends", 40, hours(24), groups)?;
         let lines = held.clone().filter_map(|Update { row, diff }| match row.event.action {

@@ -1,22 +1,24 @@
 //! `shop load`: how long it takes from an event to the list it changes.
 //!
 //! The load is open: each event has the moment at which it is due, whether or not those before it have been answered, and the
-//! time is counted from that moment. So a job that falls behind shows how far (no coordinated omission).
+//! time is counted from that moment. So a job that falls behind shows how far (no coordinated omission). A list that answers
+//! several views of a user is counted once for each of them.
 
 use super::options;
 use anyhow::{Context, ensure};
 use behaviour::catalogue::Catalogue;
 use hdrhistogram::Histogram;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use shop::graph::answers;
 use shop_simulator::{Flags, Simulation};
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tidemill::time::days;
 use tidemill::{Config, Epoch, Live, Millis, Sink, SinkError, Start, Table, Timing, Update};
 use tidemill_recommend::Ranked;
-use tidemill_shop::Line;
+use tidemill_shop::{Kind, Line};
 
 /// The flags of `shop load`.
 #[derive(clap::Args)]
@@ -46,10 +48,8 @@ struct Probe {
 struct Measured {
     /// In microseconds.
     latency: Histogram<u64>,
-    /// Events before this are history.
-    from: Millis,
-    /// The event that each user's list was last measured for.
-    seen: FxHashMap<u64, Millis>,
+    /// Of each user, the views that no list has answered yet: when each was due, in microseconds since 1970.
+    waiting: FxHashMap<u64, VecDeque<u64>>,
 }
 
 impl Sink for Probe {
@@ -65,16 +65,20 @@ impl Sink for Probe {
         self.table.write(epoch, updates)?;
         let now = micros();
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
-        let Measured { latency, from, seen } = &mut *measured;
+        let Measured { latency, waiting } = &mut *measured;
         for (user, as_of) in come {
-            // A list that is made again for the same event, because of a stock-out, was there before.
-            if as_of >= *from && seen.insert(user, as_of).is_none_or(|before| before < as_of) {
-                latency.saturating_record(now.saturating_sub(as_of as u64 * 1_000).max(1));
+            let Some(views) = waiting.get_mut(&user) else { continue };
+            while let Some(due) = views.pop_front_if(|due| (*due / 1_000) as Millis <= as_of) {
+                latency.saturating_record(now.saturating_sub(due).max(1));
             }
         }
         Ok(())
     }
 }
+
+/// How often the load generator wakes up at most. It shares its cores with the job, and what is due when it wakes is counted
+/// from when it was due.
+const TICK: Duration = Duration::from_millis(1);
 
 /// Microseconds since 1970.
 fn micros() -> u64 {
@@ -90,7 +94,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     options.rules.most_lines = u32::MAX;
     let table = Table::new(|row: &Ranked<u64, u64>| row.user);
     let latency = Histogram::new_with_bounds(1, 600_000_000, 3)?;
-    let measured = Arc::new(Mutex::new(Measured { latency, from: Millis::MAX, seen: FxHashMap::default() }));
+    let measured = Arc::new(Mutex::new(Measured { latency, waiting: FxHashMap::default() }));
     let probe = Probe { table: table.clone(), measured: Arc::clone(&measured) };
     let (live, feeds) = Live::<Line>::new(arguments.engine.workers, 1 << 16);
     let mut config = Config::from_flags(&arguments.engine)?;
@@ -136,19 +140,30 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
     }
     let (start, began) = (micros(), Instant::now());
-    measured.lock().unwrap_or_else(PoisonError::into_inner).from = start as Millis / 1_000;
-    for (place, line) in lines[past..].iter().enumerate() {
-        let due = Duration::from_micros(place as u64 * 1_000_000 / arguments.rate);
-        if let Some(early) = due.checked_sub(began.elapsed()) {
-            std::thread::sleep(early); // the next event is not due yet
+    let mut load = (0u64..).zip(&lines[past..]).peekable();
+    let mut sent_before: FxHashSet<u64> = FxHashSet::default();
+    while let Some((next, _)) = load.peek() {
+        let due = |place: u64| Duration::from_micros(place * 1_000_000 / arguments.rate);
+        if let Some(early) = due(*next).checked_sub(began.elapsed()) {
+            std::thread::sleep(early.max(TICK)); // the next event is not due yet
         }
-        let time = ((start + due.as_micros() as u64) / 1_000) as Millis;
-        send(place, Line { time, ..*line })?;
+        let passed = began.elapsed();
+        while let Some((place, line)) = load.next_if(|(place, _)| due(*place) <= passed) {
+            let due = start + due(place).as_micros() as u64;
+            if let (Kind::View, Some(user), Some(_), true) =
+                (line.kind, line.user, line.item, sent_before.insert(line.id))
+            {
+                let mut measured = measured.lock().unwrap_or_else(PoisonError::into_inner);
+                measured.waiting.entry(user).or_default().push_back(due);
+            }
+            send(past + place as usize, Line { time: (due / 1_000) as Millis, ..*line })?;
+        }
     }
     let sent_s = began.elapsed().as_secs_f64();
     drop(feeds);
     let report = job.join().map_err(|_| anyhow::anyhow!("the job panicked"))??;
     let measured = measured.lock().unwrap_or_else(PoisonError::into_inner);
+    let unanswered: usize = measured.waiting.values().map(VecDeque::len).sum();
     let ms = |quantile: f64| measured.latency.value_at_quantile(quantile) as f64 / 1_000.0;
     println!(
         "{} lines of history in {history_s:.1} s; then {} events/s for {sent_s:.1} s, {} workers, {}",
@@ -158,7 +173,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         if arguments.models.is_some() { "with models" } else { "exact parts only" },
     );
     println!(
-        "event to list: p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms, most {:.1} ms, of {} lists",
+        "view to list: p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms, most {:.1} ms, of {} views; {unanswered} have no list",
         ms(0.5),
         ms(0.99),
         ms(0.999),

@@ -136,6 +136,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         options.refresh = Some(end);
         options.lists.from = end;
         options.lists.there = Millis::MAX / 4;
+        options.lists.anew = 0;
     }
     let screen = Screen::default();
     let config = Config { epoch_records: arguments.epoch_lines, ..Config::from_flags(&arguments.engine)? };

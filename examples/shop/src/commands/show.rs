@@ -32,6 +32,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut options = options(Catalogue::simulated(&settings), arguments.models.as_deref())?;
     // What a ranker has learnt of a user cannot be taken back, so it does not learn here; README says so.
     options.lists.learns = false;
+    options.lists.anew = 0;
     options.scorer = None;
     let config = || Config::from_flags(&arguments.engine);
     let mut lines: Vec<Line> = Simulation::new(settings).collect();
