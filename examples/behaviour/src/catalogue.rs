@@ -13,6 +13,12 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
+    /// Of what lines list; where they list nothing, of items' codes if they have some.
+    pub fn of(lines: &[Line], names: &Names) -> Self {
+        let listed = Self::listed(lines);
+        if listed.categories.is_empty() && names.have_codes() { Self::by_code(lines, names) } else { listed }
+    }
+
     /// Of the lines that list items. An item that is listed twice is of the category it was listed in first.
     pub fn listed(lines: &[Line]) -> Self {
         let mut categories = FxHashMap::default();

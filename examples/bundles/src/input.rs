@@ -43,6 +43,11 @@ impl Names {
         })
     }
 
+    /// Whether items are called by codes.
+    pub fn have_codes(&self) -> bool {
+        !self.codes.is_empty()
+    }
+
     /// The item with this code, or this number where items have no codes.
     pub fn find(&self, code: &str) -> Option<u64> {
         if self.codes.is_empty() { code.parse().ok() } else { self.numbers.get(code).copied() }

@@ -2,6 +2,7 @@
 
 pub mod amazon;
 pub mod diginetica;
+pub mod lines;
 pub mod online_retail;
 pub mod serenade;
 

@@ -15,6 +15,7 @@
 //! there lately are made anew, one after the other, and those of others dropped until they come again: so nothing of the
 //! forgotten one is left.
 
+use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 use tidemill::hash::stable_hash;
 use tidemill::time::{hours, minutes};
@@ -166,8 +167,15 @@ pub fn recommend<'s>(
     let group = move |item: Option<&u64>| item.map(|item| category(*item));
     asked = added(asked.ask("suggest what is trending", given.trends, AsOf::Now, Trends::new(suggested, group))?);
     let ranker = Ranker::new(SOURCES.len(), RATE);
-    let feedback = held.flat_map(move |change| feedback(change, settings.learns));
-    let feedback = feedback.union(asked.clone().filter(move |_| settings.learns).map(|of| Feedback::suggested(&of)));
+    // What is suggested is both ranked and learnt from.
+    let parted = asked.flat_map(move |of| {
+        let learnt = settings.learns.then(|| ToDo::Learn(Feedback::suggested(&of)));
+        learnt.into_iter().chain([ToDo::Rank(of)])
+    });
+    let (to_rank, to_learn) = parted.branch(|to_do| matches!(to_do, ToDo::Rank(_)));
+    let asked = to_rank.filter_map(|to_do| if let ToDo::Rank(of) = to_do { Some(of) } else { None });
+    let suggested = to_learn.filter_map(|to_do| if let ToDo::Learn(of) = to_do { Some(of) } else { None });
+    let feedback = held.flat_map(move |change| feedback(change, settings.learns)).union(suggested);
     let lessons = feedback.key_by(|feedback| *feedback.user()).process("lessons", Lessons::new(settings.there))?;
     let weights = lessons.key_by(|_| ()).maintain("weights", Learned::new(ranker.clone()))?;
     let ranked = asked.ask("rank", weights.clone(), AsOf::Now, Ranking::new(ranker, settings.ranked))?;
@@ -177,6 +185,13 @@ pub fn recommend<'s>(
     let ranked = ranked.union(gone.map(Suggested::Gone)).key_by(|of| *of.user()).maintain("ranked", Standing::new())?;
     let lists = lists("lists", ranked.clone(), given.facts, hidden.clone(), settings.list)?;
     Ok(Kept { lists, ranked, after, histories, hidden, weights })
+}
+
+/// What is done with suggestions.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum ToDo {
+    Rank(Suggestions<u64, u64>),
+    Learn(Feedback<u64, u64>),
 }
 
 /// Users whose lists are made anew together are so small a part of all that nobody else waits for them.

@@ -3,11 +3,12 @@
 use recommend::graph::Rows;
 use std::collections::BTreeMap;
 use tidemill::time::days;
-use tidemill::{Config, Events, Timing, Update, execute};
+use tidemill::{Config, Events, Memory, Timing, Update, execute};
 use tidemill_recommend::Ranked;
 use tidemill_shop::{Held, Line};
 
 use crate::before_after::EPOCH;
+use crate::forgotten::{Went, report};
 use crate::graph::{Options, answers};
 use crate::record::{Recorded, Recorder, record};
 
@@ -19,6 +20,8 @@ pub struct Ran {
     pub lists: BTreeMap<Ranked<u64, u64>, isize>,
     /// What holds.
     pub held: BTreeMap<Held, isize>,
+    /// Who was forgotten, and what went.
+    pub went: Vec<Went>,
 }
 
 /// Replays lines, one epoch every [`EPOCH`] of them.
@@ -27,8 +30,9 @@ pub struct Ran {
 ///
 /// What stops the job.
 pub fn replay(lines: Vec<Line>, options: &Options, config: Config, recorder: Recorder) -> anyhow::Result<Ran> {
-    let (lists, held) = (Rows::default(), Rows::default());
-    let (to_lists, to_held, to_recorder, options) = (lists.clone(), held.clone(), recorder.clone(), options.clone());
+    let (lists, held, went) = (Rows::default(), Rows::default(), Memory::new());
+    let (to_lists, to_held, to_went) = (lists.clone(), held.clone(), went.clone());
+    let (to_recorder, options) = (recorder.clone(), options.clone());
     let input = Events::new(lines);
     execute(Config { epoch_records: EPOCH, ..config }, move |job| {
         let rules = options.rules.clone();
@@ -41,10 +45,11 @@ pub fn replay(lines: Vec<Line>, options: &Options, config: Config, recorder: Rec
             .key_by(|change| change.row)
             .maintain("held", Holding)?
             .sink("held out", to_held.clone())?;
+        report(&answers)?.sink("forgotten", to_went.clone())?;
         record(&answers, &to_recorder)
     })?
     .finished()?;
-    Ok(Ran { recorded: recorder.take(), lists: lists.take(), held: held.take() })
+    Ok(Ran { recorded: recorder.take(), lists: lists.take(), held: held.take(), went: went.values() })
 }
 
 /// What holds, as rows.

@@ -57,5 +57,10 @@ fn nothing_is_left_of_a_user_who_is_forgotten() {
         let (rows, differ) = compare(&forgotten.recorded, &never.recorded);
         assert!(rows > 5_000 && differ == 0, "{differ} of {rows} differ");
         assert!(forgotten.held.keys().all(|held| held.event.user != user));
+        let [went] = &forgotten.went[..] else { panic!("{:?}", forgotten.went) };
+        assert_eq!((went.user, went.time, never.went.len()), (user, end, 0));
+        let one = ["habits", "histories", "lists", "segments", "suggestions"];
+        assert!(went.events > 20 && one.iter().all(|name| went.rows.get(*name) == Some(&1)), "{went:?}");
+        assert!(went.rows["sessions"] > 2 && went.shared["what follows"][0] > 20, "{went:?}");
     }
 }

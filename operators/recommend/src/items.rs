@@ -7,6 +7,7 @@ use tidemill_rank::Ranks;
 
 use crate::links::{Link, Linked};
 use crate::scores::Scores;
+use crate::suggest::Suggestion;
 use crate::touch::Touch;
 
 /// What goes with items, as rows.
@@ -83,9 +84,18 @@ pub struct ItemIndex<I> {
     entries: Vec<Entry<I>>,
     /// Numbers of items that nothing is known of any more.
     free: Vec<u32>,
-    /// Of each item, by number, its score; 0 but while an answer is made.
-    scores: Vec<f64>,
+    /// Of each item, by number, its score while an answer is made.
+    scores: Vec<Score>,
     scored: Vec<u32>,
+}
+
+/// What is said of an item; a sum of 0 where nothing is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Score {
+    sum: f64,
+    /// The greatest part of the sum, and which item of those asked about, by its place, says so.
+    most: f64,
+    because: u32,
 }
 
 /// What is known of an item.
@@ -171,7 +181,7 @@ impl<I: Key> ItemIndex<I> {
             }
             None => {
                 self.entries.push(entry);
-                self.scores.push(0.0);
+                self.scores.push(Score::default());
                 self.entries.len() as u32 - 1
             }
         };
@@ -219,64 +229,96 @@ impl<I: Key> ItemIndex<I> {
         self.numbers.keys()
     }
 
-    fn add(&mut self, to: u32, score: f64) {
-        let sum = &mut self.scores[to as usize];
-        if *sum == 0.0 {
+    fn add(&mut self, to: u32, score: f64, because: usize) {
+        let said = &mut self.scores[to as usize];
+        if said.sum == 0.0 {
             self.scored.push(to);
         }
-        *sum += score;
+        said.sum += score;
+        if score >= said.most {
+            (said.most, said.because) = (score, because as u32);
+        }
+    }
+
+    fn add_next(&mut self, history: &[I]) {
+        for (place, item) in history.iter().enumerate().rev() {
+            let Some(&number) = self.numbers.get(item) else { continue };
+            let entry = &mut self.entries[number as usize];
+            let (links, share) = (std::mem::take(&mut entry.links), entry.share(history.len() - place));
+            links.iter().for_each(|(to, weight)| self.add(*to, *weight as f64 * share, place));
+            self.entries[number as usize].links = links;
+        }
+    }
+
+    fn add_together(&mut self, basket: &[I]) {
+        for (place, item) in basket.iter().enumerate() {
+            let Some(&number) = self.numbers.get(item) else { continue };
+            let entry = &mut self.entries[number as usize];
+            let (links, have) = (std::mem::take(&mut entry.links), entry.divisor());
+            for (to, both) in links.iter().filter(|(to, _)| *to != number) {
+                let both = *both as f64;
+                self.add(*to, both * both / (have * self.entries[*to as usize].divisor()), place);
+            }
+            self.entries[number as usize].links = links;
+        }
     }
 
     fn take_scores(&mut self) -> Scores<I> {
         let ItemIndex { entries, scores, scored, .. } = self;
-        let score = |number: u32| (entries[number as usize].item.clone(), std::mem::take(&mut scores[number as usize]));
+        let score =
+            |number: u32| (entries[number as usize].item.clone(), std::mem::take(&mut scores[number as usize]).sum);
         Scores::new(scored.drain(..).map(score).collect())
+    }
+
+    /// The `n` best that are not in `had`, with their reasons: of the items that were asked about the one that says most.
+    fn take_best(&mut self, asked: &[I], had: &[I], n: usize) -> Vec<Suggestion<I>> {
+        for number in had.iter().filter_map(|item| self.numbers.get(item)) {
+            self.scores[*number as usize].sum = 0.0;
+        }
+        let ItemIndex { entries, scores, scored, .. } = self;
+        let mut best: Vec<(f64, u32)> = scored.iter().map(|number| (scores[*number as usize].sum, *number)).collect();
+        best.retain(|(sum, _)| *sum > 0.0);
+        let item = |number: u32| &entries[number as usize].item;
+        let order = |a: &(f64, u32), b: &(f64, u32)| b.0.total_cmp(&a.0).then_with(|| item(a.1).cmp(item(b.1)));
+        if best.len() > n && n > 0 {
+            best.select_nth_unstable_by(n - 1, order);
+        }
+        best.truncate(n);
+        best.sort_unstable_by(order);
+        let because = |number: u32| asked.get(scores[number as usize].because as usize).cloned();
+        let suggestion = |(score, number)| Suggestion { item: item(number).clone(), score, because: because(number) };
+        let best = best.into_iter().map(suggestion).collect();
+        scored.drain(..).for_each(|number| scores[number as usize] = Score::default());
+        best
     }
 
     /// What follows a history, its last item last: the weights after each of its items, each divided by the square root of
     /// how often that item was touched, the last counting whole, the one before half, the third last a third.
     pub fn next(&mut self, history: &[I]) -> Scores<I> {
-        for (back, item) in (1u32..).zip(history.iter().rev()) {
-            let Some(&number) = self.numbers.get(item) else { continue };
-            let entry = &mut self.entries[number as usize];
-            let (links, share) = (std::mem::take(&mut entry.links), entry.share(back));
-            links.iter().for_each(|(to, weight)| self.add(*to, *weight as f64 * share));
-            self.entries[number as usize].links = links;
-        }
+        self.add_next(history);
         self.take_scores()
     }
 
-    /// The item of a history for which [`ItemIndex::next`] says `to` most.
-    pub fn led_to<'a>(&self, history: &'a [I], to: &I) -> Option<&'a I> {
-        let said =
-            |(back, from): (u32, &'a I)| Some((self.weight(from, to)? as f64 * self.entry(from)?.share(back), from));
-        (1u32..).zip(history.iter().rev()).filter_map(said).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, from)| from)
-    }
-
-    /// The item of a basket for which [`ItemIndex::together`] says `to` most.
-    pub fn goes_with<'a>(&self, basket: &'a [I], to: &I) -> Option<&'a I> {
-        let said = |one: &'a I| {
-            let both = self.weight(one, to)? as f64;
-            Some((both * both / self.entry(one)?.divisor(), one))
-        };
-        basket.iter().filter_map(said).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, one)| one)
+    /// The `n` items that follow the end of a history most, by [`ItemIndex::next`], but those the user `had`; each with the
+    /// item that says so most.
+    pub fn best_next(&mut self, last: &[I], had: &[I], n: usize) -> Vec<Suggestion<I>> {
+        self.add_next(last);
+        self.take_best(last, had, n)
     }
 
     /// What completes a basket: the squares of the cosines of each item of it with others, added up, so that one close
     /// companion outweighs several distant ones. The cosine of two items is how many baskets have both, divided by the
     /// geometric mean of how many have either.
     pub fn together(&mut self, basket: &[I]) -> Scores<I> {
-        for item in basket {
-            let Some(&number) = self.numbers.get(item) else { continue };
-            let entry = &mut self.entries[number as usize];
-            let (links, have) = (std::mem::take(&mut entry.links), entry.divisor());
-            for (to, both) in links.iter().filter(|(to, _)| *to != number) {
-                let both = *both as f64;
-                self.add(*to, both * both / (have * self.entries[*to as usize].divisor()));
-            }
-            self.entries[number as usize].links = links;
-        }
+        self.add_together(basket);
         self.take_scores()
+    }
+
+    /// The `n` items that complete a basket best, by [`ItemIndex::together`], but those the user `had`; each with the item that
+    /// says so most.
+    pub fn best_together(&mut self, basket: &[I], had: &[I], n: usize) -> Vec<Suggestion<I>> {
+        self.add_together(basket);
+        self.take_best(basket, had, n)
     }
 }
 
@@ -287,7 +329,81 @@ impl<I> Entry<I> {
     }
 
     /// What its links count for at this place from the end of a history.
-    fn share(&self, back: u32) -> f64 {
-        1.0 / (f64::from(back) * self.divisor().sqrt())
+    fn share(&self, back: usize) -> f64 {
+        1.0 / (back as f64 * self.divisor().sqrt())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        #[test]
+        fn answers_are_as_defined_whatever_rows_have_come_and_gone(
+            changes in prop::collection::vec((0u8..7, 0u8..7, 0i64..9), 0..60),
+            asked in prop::collection::vec(0u8..9, 0..6), had in prop::collection::vec(0u8..9, 0..3), n in 0usize..5,
+        ) {
+            let (mut index, mut links, mut counts) = (ItemIndex::new(), BTreeMap::new(), BTreeMap::new());
+            // A weight, or a count where both are the same item, is said anew; 0: it is gone.
+            for (from, to, weight) in changes {
+                let known = if from == to { counts.get(&from) } else { links.get(&(from, to)) };
+                let row = |weight| match from == to {
+                    true => ItemRow::Counted { item: from, count: weight },
+                    false => ItemRow::Linked { from, to, weight },
+                };
+                if let Some(before) = known {
+                    index.change(row(*before), false);
+                }
+                if from == to { counts.remove(&from) } else { links.remove(&(from, to)) };
+                if weight > 0 {
+                    index.change(row(weight), true);
+                    if from == to { counts.insert(from, weight) } else { links.insert((from, to), weight) };
+                }
+            }
+            let count = |item: u8| counts.get(&item).copied().unwrap_or(1) as f64;
+            let next = |place: usize, from: u8, to: u8, weight: f64| {
+                let _ = to;
+                weight * (1.0 / ((asked.len() - place) as f64 * count(from).sqrt()))
+            };
+            let together = |_: usize, one: u8, to: u8, both: f64| both * both / (count(one) * count(to));
+            let expected = |places: Vec<usize>, score: &dyn Fn(usize, u8, u8, f64) -> f64| {
+                let mut all = BTreeMap::<u8, (f64, (f64, u8))>::new();
+                for place in places {
+                    for ((_, to), weight) in links.iter().filter(|((from, _), _)| *from == asked[place]) {
+                        let part = score(place, asked[place], *to, *weight as f64);
+                        let (sum, most) = all.entry(*to).or_default();
+                        *sum += part;
+                        if part >= most.0 {
+                            *most = (part, asked[place]);
+                        }
+                    }
+                }
+                all
+            };
+            let sorted = |scores: Scores<u8>| scores.top(9);
+            let both = [
+                (expected((0..asked.len()).rev().collect(), &next), sorted(index.next(&asked)), index.best_next(&asked, &had, n)),
+                (expected((0..asked.len()).collect(), &together), sorted(index.together(&asked)), index.best_together(&asked, &had, n)),
+            ];
+            for (expected, scores, best) in both {
+                let mut all: Vec<(u8, f64, u8)> = expected.into_iter().map(|(to, (sum, most))| (to, sum, most.1)).collect();
+                all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+                prop_assert_eq!(scores, all.iter().map(|of| (of.0, of.1)).collect::<Vec<_>>());
+                let expected = all.iter().filter(|of| !had.contains(&of.0)).take(n);
+                let expected: Vec<_> =
+                    expected.map(|of| Suggestion { item: of.0, score: of.1, because: Some(of.2) }).collect();
+                prop_assert_eq!(best, expected);
+            }
+            for ((from, to), weight) in links.clone() {
+                index.change(ItemRow::Linked { from, to, weight }, false);
+            }
+            for (item, count) in counts.clone() {
+                index.change(ItemRow::Counted { item, count }, false);
+            }
+            prop_assert!(index.is_empty() && index.free.len() == index.entries.len());
+        }
     }
 }

@@ -204,7 +204,7 @@ impl<S: Key, I: Key> SessionIndex<S, I> {
     pub fn scores(&mut self, items: &[I], own: Option<&S>) -> Scores<I> {
         let Nearest { recent, neighbours, length } = self.nearest;
         let Scratch { near, votes, place, voted, rare } = &mut self.scratch;
-        let mut asked: Vec<(u32, f64)> = Vec::with_capacity(length);
+        let mut asked: Vec<(u32, f64)> = Vec::with_capacity(length.min(items.len()));
         let looked_at = &items[items.len().saturating_sub(length)..];
         let len = looked_at.len() as f64;
         for (back, item) in (1u32..).zip(looked_at.iter().rev()) {
@@ -215,7 +215,8 @@ impl<S: Key, I: Key> SessionIndex<S, I> {
                 asked.push((number, (len - f64::from(back - 1)) / len));
             }
         }
-        let mut candidates: Vec<(f64, Reverse<Millis>, S, u32)> = Vec::new();
+        let mut candidates: Vec<(f64, Reverse<Millis>, S, u32)> =
+            Vec::with_capacity(recent.min(self.sessions) * asked.len());
         for (number, weight) in &asked {
             for (time, session, slot) in self.entries[*number as usize].sessions.iter().take(recent) {
                 let near = &mut near[*slot as usize];
@@ -225,10 +226,10 @@ impl<S: Key, I: Key> SessionIndex<S, I> {
                 *near += *weight;
             }
         }
-        for candidate in &mut candidates {
+        candidates.retain_mut(|candidate| {
             candidate.0 = std::mem::take(&mut near[candidate.3 as usize]);
-        }
-        candidates.retain(|candidate| own != Some(&candidate.2));
+            own != Some(&candidate.2)
+        });
         let nearest_first = |a: &(f64, Reverse<Millis>, S, u32), b: &(f64, Reverse<Millis>, S, u32)| {
             b.0.total_cmp(&a.0).then_with(|| (&a.1, &a.2).cmp(&(&b.1, &b.2)))
         };

@@ -26,29 +26,35 @@ pub struct Ranker {
 #[serde(bound = "I: Key")]
 pub struct Candidates<I> {
     items: Vec<I>,
-    /// Of each candidate, for each list: its score as a share of the list's best, and its rank, 0 if it is not there.
-    said: Vec<(f32, u16)>,
-    lists: usize,
+    /// What each list says: of which candidate, its score as a share of the list's best, and its rank.
+    said: Vec<Vec<(u16, f32, u16)>>,
 }
 
 impl<I: Key> Candidates<I> {
-    /// All that is in one of the lists, each the best first. A ranker knows lists by their places.
+    /// All that is in one of the lists, each the best first. A ranker knows lists by their places. Of more than 65,535 candidates
+    /// the last ones are left out.
     pub fn of(lists: &[Vec<(I, f64)>]) -> Self {
         let most = lists.iter().map(Vec::len).sum();
-        let mut places: FxHashMap<&I, usize> = FxHashMap::with_capacity_and_hasher(most, FxBuildHasher);
-        let (mut items, mut said) = (Vec::with_capacity(most), Vec::with_capacity(most * lists.len()));
-        for (number, list) in lists.iter().enumerate() {
+        let mut places: FxHashMap<&I, u16> = FxHashMap::with_capacity_and_hasher(most, FxBuildHasher);
+        let (mut items, mut said) = (Vec::with_capacity(most), Vec::with_capacity(lists.len()));
+        for list in lists {
             let best = list.first().map_or(1.0, |(_, score)| *score);
+            let mut says = Vec::with_capacity(list.len());
             for (rank, (item, score)) in (1u16..=u16::MAX).zip(list) {
-                let place = *places.entry(item).or_insert_with(|| {
-                    items.push(item.clone());
-                    said.resize(items.len() * lists.len(), (0.0, 0));
-                    items.len() - 1
-                });
-                said[place * lists.len() + number] = (((score / best) as f32).max(f32::MIN_POSITIVE), rank);
+                let place = match places.get(item) {
+                    Some(place) => *place,
+                    None => {
+                        let Ok(place) = u16::try_from(items.len()) else { continue };
+                        items.push(item.clone());
+                        places.insert(item, place);
+                        place
+                    }
+                };
+                says.push((place, ((score / best) as f32).max(f32::MIN_POSITIVE), rank));
             }
+            said.push(says);
         }
-        Candidates { items, said, lists: lists.len() }
+        Candidates { items, said }
     }
 
     /// The items.
@@ -58,23 +64,30 @@ impl<I: Key> Candidates<I> {
 
     /// Only those among `items`: what a user was shown of them.
     pub fn among(&self, items: &[I]) -> Self {
-        let mut some = Candidates { items: Vec::new(), said: Vec::new(), lists: self.lists };
-        for (item, said) in self.items.iter().zip(self.said.chunks(self.lists.max(1))) {
-            if items.contains(item) {
-                some.items.push(item.clone());
-                some.said.extend_from_slice(said);
-            }
+        let stays: Vec<bool> = self.items.iter().map(|item| items.contains(item)).collect();
+        let place = |of: u16| stays[..usize::from(of)].iter().filter(|stays| **stays).count() as u16;
+        let some = |said: &Vec<(u16, f32, u16)>| {
+            let said = said.iter().filter(|(of, ..)| stays[usize::from(*of)]);
+            said.map(|(of, share, rank)| (place(*of), *share, *rank)).collect()
+        };
+        Candidates {
+            items: self.items.iter().zip(&stays).filter(|(_, stays)| **stays).map(|(item, _)| item.clone()).collect(),
+            said: self.said.iter().map(some).collect(),
         }
-        some
     }
 
     /// What a ranker weighs of each candidate: [`SAID`] numbers for each list.
     fn numbers(&self) -> Vec<f64> {
-        let numbers = |&(share, rank): &(f32, u16)| match rank {
-            0 => [0.0; SAID],
-            _ => [f64::from(share), f64::from(share).ln(), 1.0 / f64::from(rank), 1.0],
-        };
-        self.said.iter().flat_map(numbers).collect()
+        let width = self.said.len() * SAID;
+        let mut numbers = vec![0.0; self.items.len() * width];
+        for (list, said) in self.said.iter().enumerate() {
+            for (of, share, rank) in said {
+                let share = f64::from(*share);
+                let at = usize::from(*of) * width + list * SAID;
+                numbers[at..at + SAID].copy_from_slice(&[share, share.ln(), 1.0 / f64::from(*rank), 1.0]);
+            }
+        }
+        numbers
     }
 }
 

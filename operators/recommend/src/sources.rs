@@ -23,26 +23,26 @@ fn best<I: Key>(scores: Scores<I>, history: &[I], n: usize) -> Vec<Suggestion<I>
 /// Suggests what is linked with a user's last items.
 pub struct ByLinks<U, I> {
     index: ItemIndex<I>,
-    scores: fn(&mut ItemIndex<I>, &[I]) -> Scores<I>,
-    because: for<'a> fn(&ItemIndex<I>, &'a [I], &I) -> Option<&'a I>,
+    best: Best<I>,
     last: usize,
     n: usize,
     users: PhantomData<fn(U)>,
 }
 
+/// The best by an index.
+type Best<I> = fn(&mut ItemIndex<I>, &[I], &[I], usize) -> Vec<Suggestion<I>>;
+
 impl<U, I: Key> ByLinks<U, I> {
-    /// Suggests the `n` items that follow the `last` ones of a history most: [`ItemIndex::next`] over
+    /// Suggests the `n` items that follow the `last` ones of a history most: [`ItemIndex::best_next`] over
     /// [`WithItems::followers`](crate::WithItems::followers).
     pub fn after(last: usize, n: usize) -> Self {
-        let (scores, because) = (ItemIndex::next, ItemIndex::led_to);
-        ByLinks { index: ItemIndex::new(), scores, because, last, n, users: PhantomData }
+        ByLinks { index: ItemIndex::new(), best: ItemIndex::best_next, last, n, users: PhantomData }
     }
 
-    /// Suggests the `n` items that complete the `last` ones of a history: [`ItemIndex::together`] over
+    /// Suggests the `n` items that complete the `last` ones of a history: [`ItemIndex::best_together`] over
     /// [`WithItems::companions`](crate::WithItems::companions).
     pub fn together(last: usize, n: usize) -> Self {
-        let (scores, because) = (ItemIndex::together, ItemIndex::goes_with);
-        ByLinks { index: ItemIndex::new(), scores, because, last, n, users: PhantomData }
+        ByLinks { index: ItemIndex::new(), best: ItemIndex::best_together, last, n, users: PhantomData }
     }
 }
 
@@ -57,9 +57,7 @@ impl<U: Key, I: Key + ExchangeData> Index for ByLinks<U, I> {
 
     fn answer(&mut self, Suggestions { history, .. }: &Suggestions<U, I>) -> Vec<Suggestion<I>> {
         let last = &history[history.len().saturating_sub(self.last)..];
-        let mut best = best((self.scores)(&mut self.index, last), history, self.n);
-        best.iter_mut().for_each(|of| of.because = (self.because)(&self.index, last, &of.item).cloned());
-        best
+        (self.best)(&mut self.index, last, history, self.n)
     }
 }
 

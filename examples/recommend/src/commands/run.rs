@@ -1,5 +1,8 @@
-//! `recommend run`: a simulated shop's lists.
+//! `recommend run`: the lists of a shop, of a file or simulated.
 
+use behaviour::catalogue::Catalogue;
+use bundles::input::{Lines, Names, warn};
+use recommend::data::lines::Files;
 use recommend::graph::Rows;
 use recommend::live::{Given, SOURCES, Settings, recommend};
 use recommend::taste::Taste;
@@ -8,13 +11,15 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use tidemill::time::{days, hours, minutes};
-use tidemill::{Config, Timing, Update, execute};
+use tidemill::{Config, Events, Timing, Update, execute};
 use tidemill_recommend::{Fact, Ranked, Touch, WithItems};
 use tidemill_shop::{Action, Clean, Cleaning, Facts, Ledgers, Line, Trending};
 
 /// The flags of `recommend run`.
 #[derive(clap::Args)]
 pub struct Arguments {
+    #[command(flatten)]
+    files: Files,
     #[command(flatten)]
     simulated: Flags,
     /// A folder with a Transformer called `shop`, as `shop train` writes it, to ask it too.
@@ -27,14 +32,26 @@ pub struct Arguments {
 /// Keeps the lists of all shoppers, and prints some.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let settings = arguments.simulated.settings();
-    let (truth, rules) = (Arc::new(Truth::new(settings.clone())), rules()?);
+    let (lines, rules, names, catalogue) = match arguments.files.read()? {
+        Some(Lines { lines, rules, names, unreadable }) => {
+            warn(&unreadable);
+            let catalogue = Catalogue::of(&lines, &names);
+            (Some(lines), rules, names, catalogue)
+        }
+        None => (None, rules()?, Names::default(), Catalogue::simulated(&settings)),
+    };
+    let truth = lines.is_none().then(|| Truth::new(settings.clone()));
+    let catalogue = Arc::new(catalogue);
     let taste = arguments.models.as_deref().map(|folder| Taste::pool(folder, "shop", 20));
     let lists = Rows::default();
-    let (to_lists, of) = (lists.clone(), Arc::clone(&truth));
+    let (to_lists, of, input) = (lists.clone(), Arc::clone(&catalogue), lines.map(Events::new));
     let report = execute(Config::from_flags(&arguments.engine)?, move |job| {
-        let (bounds, category) = (rules.clone(), Arc::clone(&of));
+        let bounds = rules.clone();
         let timing = Timing::by(move |line: &Line| bounds.event_time(line)).disorder(minutes(1));
-        let lines = job.source("lines", SimulatedShop::new(settings.clone()), timing)?;
+        let lines = match &input {
+            Some(lines) => job.source("lines", lines.clone(), timing)?,
+            None => job.source("lines", SimulatedShop::new(settings.clone()), timing)?,
+        };
         let (clean, _dropped) = lines.clean("cleaning", rules.clone())?;
         let events =
             clean.clone().filter_map(|clean| if let Clean::Shopper(event) = clean { Some(event) } else { None });
@@ -49,7 +66,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             _ => None,
         });
         let held = events.key_by(|event| event.user).ledger("what holds", days(365))?.held;
-        let groups = move |item| [None, Some(category.category(item))];
+        let grouping = Arc::clone(&of);
+        let groups = move |item| [None, Some(grouping.category(item))];
         let trends = held.clone().trending("trends", 40, hours(24), groups)?;
         let lines = held.clone().filter_map(|Update { row, diff }| match row.event.action {
             Action::Purchase { order, item, .. } => {
@@ -59,8 +77,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         });
         let together = lines.key_by(|line| line.row.owner).companions("what goes together", 100, 50)?;
         let given = Given { facts, trends, together, again: forgets };
-        let category = Arc::clone(&of);
-        let category = Rc::new(move |item| category.category(item));
+        let of = Arc::clone(&of);
+        let category = Rc::new(move |item| of.category(item));
         let kept = recommend(held, given, taste.as_ref(), Settings::default(), category)?;
         kept.lists.sink("lists out", to_lists.clone())
     })?
@@ -69,15 +87,20 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     println!("{} lines, {} lists; some of the latest:", report.records, lists.len());
     lists.sort_by_key(|list| std::cmp::Reverse(list.as_of));
     for list in lists.iter().take(3) {
-        let liked = truth.taste(list.user).map(|(category, _)| category);
-        println!("\nuser {}, who likes categories {liked:?}", list.user);
+        match &truth {
+            Some(truth) => {
+                let liked = truth.taste(list.user).map(|(category, _)| category);
+                println!("\nuser {}, who likes categories {liked:?}", list.user);
+            }
+            None => println!("\nuser {}", list.user),
+        }
         for (place, entry) in (1..).zip(&list.entries) {
             let source = SOURCES.get(usize::from(entry.source)).copied().unwrap_or("suggested");
-            let because = entry.because.map_or_else(String::new, |item| format!(" item {item}"));
+            let because = entry.because.map_or_else(String::new, |item| format!(" item {}", names.show(item)));
             println!(
                 "  {place:>2}. item {:<5} category {:<3} {source}{because}",
-                entry.item,
-                truth.category(entry.item)
+                names.show(entry.item),
+                catalogue.category(entry.item)
             );
         }
     }

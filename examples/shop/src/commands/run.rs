@@ -2,15 +2,17 @@
 
 use super::{options, print_list};
 use behaviour::catalogue::Catalogue;
-use bundles::input::json_lines;
+use bundles::input::Lines;
+use recommend::data::lines::Files;
 use rustc_hash::FxHashMap;
+use shop::forgotten;
 use shop::graph::{Options, answers};
 use shop_simulator::{Flags, SimulatedShop, rules};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tidemill::time::{days, minutes};
-use tidemill::{Config, Millis, Report, Table, Timing, execute};
-use tidemill_files::JsonLines;
+use tidemill::{Config, Events, Millis, Report, SinkError, Table, Timing, execute};
+use tidemill_files::{JsonLines, JsonLinesSink};
 use tidemill_inference::Score;
 use tidemill_recommend::{BundleIndex, BundleRow, Measure, Ranked, Strongest};
 use tidemill_shop::{Funnel, Line, Reason, Segment, Stage, Trend};
@@ -23,9 +25,11 @@ use fraud::transaction::Transaction;
 pub struct Arguments {
     #[command(flatten)]
     shop: Flags,
-    /// A file as `shop generate` writes them, instead of a simulated shop.
+    #[command(flatten)]
+    files: Files,
+    /// A file to which a report is written of each user who is forgotten: what went from where.
     #[arg(long, value_name = "FILE.jsonl")]
-    lines: Option<PathBuf>,
+    forgotten: Option<PathBuf>,
     /// A folder with models: to tell frauds, and with the Transformer.
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
@@ -42,8 +46,10 @@ pub struct Arguments {
 /// Where lines come from.
 #[derive(Clone)]
 pub enum Input {
-    /// A file.
+    /// A file of a shop's own lines.
     File(JsonLines<Line>),
+    /// Lines that were read from another.
+    Lines(Events<Line>),
     /// A shop that is simulated.
     Simulated(SimulatedShop),
 }
@@ -65,6 +71,8 @@ pub struct Screen {
     pub dropped: Table<Reason, (Reason, u64)>,
     /// The score of each payment when it was made, and by what: of all, for them to be judged in the end.
     pub scored: Arc<Mutex<FxHashMap<Transaction, (Score, Features)>>>,
+    /// Where to report who was forgotten.
+    pub forgotten: Option<PathBuf>,
 }
 
 impl Default for Screen {
@@ -77,6 +85,7 @@ impl Default for Screen {
             segments: Table::new(|row: &(u64, Segment)| row.0),
             dropped: Table::new(|row: &(Reason, u64)| row.0),
             scored: Arc::default(),
+            forgotten: None,
         }
     }
 }
@@ -89,9 +98,15 @@ pub fn answer(input: &Input, options: &Options, screen: &Screen, config: Config)
         let timing = Timing::by(move |line: &Line| rules.event_time(line)).disorder(minutes(1));
         let lines = match &input {
             Input::File(lines) => job.source("lines", lines.clone(), timing)?,
+            Input::Lines(lines) => job.source("lines", lines.clone(), timing)?,
             Input::Simulated(shop) => job.source("lines", shop.clone(), timing)?,
         };
         let answers = answers(lines, &options)?;
+        if let Some(file) = &screen.forgotten {
+            let failed = |error: SinkError| tidemill::Error::Usage(error.to_string());
+            let to_file = JsonLinesSink::records(file).map_err(failed)?;
+            forgotten::report(&answers)?.sink("forgotten", to_file)?;
+        }
         answers.kept.lists.sink("lists out", screen.lists.clone())?;
         answers.bundles.sink("bundles out", screen.bundles.clone())?;
         answers.doings.funnel.sink("funnel out", screen.funnel.clone())?;
@@ -121,24 +136,29 @@ pub fn paid(features: &Features) -> Transaction {
 /// Answers, and says what it took.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let settings = arguments.shop.settings();
-    let (input, catalogue, end) = match &arguments.lines {
-        Some(file) => {
-            let listed = Catalogue::listed(&json_lines(file, rules()?)?.lines);
-            (Input::File(JsonLines::new(file.clone())), listed, Millis::MAX / 4)
+    let (input, rules, catalogue, end) = match arguments.files.read()? {
+        Some(Lines { lines, rules, names, .. }) => {
+            let catalogue = Catalogue::of(&lines, &names);
+            let input = match arguments.files.own_lines() {
+                Some(file) => Input::File(JsonLines::new(file.to_owned())),
+                None => Input::Lines(Events::new(lines)),
+            };
+            (input, rules, catalogue, Millis::MAX / 4)
         }
         None => {
             let end = settings.start + days(i64::from(settings.days) + 2);
-            (Input::Simulated(SimulatedShop::new(settings.clone())), Catalogue::simulated(&settings), end)
+            let input = Input::Simulated(SimulatedShop::new(settings.clone()));
+            (input, rules()?, Catalogue::simulated(&settings), end)
         }
     };
-    let mut options = options(catalogue, arguments.models.as_deref())?;
+    let mut options = Options { rules, ..options(catalogue, arguments.models.as_deref())? };
     if arguments.last_state {
         options.refresh = Some(end);
         options.lists.from = end;
         options.lists.there = Millis::MAX / 4;
         options.lists.anew = 0;
     }
-    let screen = Screen::default();
+    let screen = Screen { forgotten: arguments.forgotten.clone(), ..Screen::default() };
     let config = Config { epoch_records: arguments.epoch_lines, ..Config::from_flags(&arguments.engine)? };
     let report = answer(&input, &options, &screen, config)?.finished()?;
     print(&screen, &options.catalogue);

@@ -4,6 +4,7 @@ use super::{options, print_list};
 use anyhow::Context;
 use behaviour::catalogue::Catalogue;
 use shop::before_after::{filler, with_events, without};
+use shop::forgotten::Went;
 use shop::record::{Recorder, Row, compare};
 use shop::replay::{Ran, replay};
 use shop_simulator::{Flags, Simulation};
@@ -56,7 +57,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let forgotten = line(Kind::Forget, Some(chosen.leaves), None, 3);
     let events = [out, cancelled, forgotten];
     let with = replay(with_events(lines.clone(), &events), &options, config()?, Recorder::of_changes())?;
-    let only_out = replay(with_events(lines.clone(), &events[..1]), &options, config()?, Recorder::default())?;
+    let after = |events: &[Line]| replay(with_events(lines.clone(), events), &options, config()?, Recorder::default());
+    let (only_out, and_cancelled) = (after(&events[..1])?, after(&events[..2])?);
     let first = with.recorded.changes.keys().rev().take(3).copied().collect::<BTreeSet<_>>();
     let changes: Vec<&Vec<Update<Row>>> = first.iter().map(|epoch| &with.recorded.changes[epoch]).collect();
     let [out, cancelled, gone] = changes[..] else { anyhow::bail!("an event touched nothing") };
@@ -70,12 +72,26 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     println!("\nuser {buyer} cancels one of item {item} of order {order}");
     touched(cancelled);
+    let show_both = |user: u64, before: &Ran, after: &Ran| {
+        for (ran, when) in [(before, "before"), (after, "after")] {
+            match list_of(ran, user) {
+                Some(list) => show(&list, when, &options.catalogue),
+                None => println!("  user {user}, {when}: no list"),
+            }
+        }
+    };
+    show_both(buyer, &only_out, &and_cancelled);
     cancelled
         .iter()
         .filter(|change| ["habits", "hidden", "interests"].contains(&change.row.0.as_str()))
         .for_each(print_change);
     println!("\nuser {} wants to be forgotten: {} events", chosen.leaves, chosen.events);
     touched(gone);
+    show_both(chosen.leaves, &and_cancelled, &with);
+    for Went { rows, .. } in with.went.iter().filter(|went| went.user == chosen.leaves) {
+        let rows: Vec<String> = rows.iter().map(|(collection, rows)| format!("{rows} of {collection}")).collect();
+        println!("  rows of the user that went: {}", rows.join(", "));
+    }
 
     let never = replay(with_events(without(&lines, chosen.leaves), &events), &options, config()?, Recorder::default())?;
     let (rows, differ) = compare(&with.recorded, &never.recorded);
