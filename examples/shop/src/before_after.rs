@@ -1,7 +1,8 @@
 //! What a single event touches: the lines of a run, with events that each have an epoch of their own at its end.
 
+use rustc_hash::FxHashMap;
 use tidemill::Millis;
-use tidemill_shop::{Kind, Line};
+use tidemill_shop::{Kind, Line, Rules};
 
 /// Lines an epoch.
 pub const EPOCH: usize = 1_024;
@@ -43,4 +44,29 @@ fn fill(lines: &mut Vec<Line>, time: Millis) {
 pub fn without(lines: &[Line], user: u64) -> Vec<Line> {
     let held = |line: &Line| if line.user == Some(user) { filler(line.id, line.time) } else { *line };
     lines.iter().map(held).collect()
+}
+
+/// The same lines as if what was cancelled had never been bought: a cancellation takes from the latest purchases of its item by
+/// its user. Places are held.
+pub fn uncancelled(lines: &[Line], rules: &Rules) -> Vec<Line> {
+    let mut left = lines.to_vec();
+    let mut bought: FxHashMap<(u64, u64), Vec<usize>> = FxHashMap::default();
+    for (place, line) in lines.iter().enumerate() {
+        let (Some(user), Some(item), Ok(_)) = (line.user, line.item, rules.check(line)) else { continue };
+        match line.kind {
+            Kind::Purchase => bought.entry((user, item)).or_default().push(place),
+            Kind::Cancellation => {
+                let mut cancelled = line.number.unwrap_or(0);
+                for place in bought.get(&(user, item)).into_iter().flatten().rev() {
+                    let Line { number: Some(number), .. } = &mut left[*place] else { continue };
+                    let taken = cancelled.min(*number);
+                    (*number, cancelled) = (*number - taken, cancelled - taken);
+                }
+                left[place] = filler(line.id, line.time);
+            }
+            _ => {}
+        }
+    }
+    let nothing = |line: &Line| line.kind == Kind::Purchase && line.number == Some(0);
+    left.into_iter().map(|line| if nothing(&line) { filler(line.id, line.time) } else { line }).collect()
 }

@@ -1,5 +1,6 @@
 //! One file for each command, and what they share.
 
+pub mod days;
 pub mod demo;
 pub mod generate;
 pub mod load;
