@@ -260,38 +260,67 @@ impl<'s, T: Clone + 'static> Stream<'s, T> {
 
     /// The events that `test` says yes to, and the others. No event is copied.
     pub fn branch(self, mut test: impl FnMut(&T) -> bool + 'static) -> (Stream<'s, T>, Stream<'s, T>) {
-        let node = self.job.note(Node::new("branch", None, &[self.node]));
-        let mut builder = OperatorBuilder::new("branch".to_owned(), self.job.scope());
-        self.job.runtime().name_operator(builder.operator_info().global_id, "branch");
+        self.two_ways("branch", move |batch, yes, no| {
+            no.extend(batch.extract_if(.., |record| !test(&record.value)));
+            std::mem::swap(batch, yes);
+        })
+    }
+
+    /// What `f` makes of each event for one stream, and for another: for both of them, one, or none. Time and place stay.
+    pub fn split_map<A: Clone + 'static, B: Clone + 'static>(
+        self,
+        mut f: impl FnMut(T) -> (Option<A>, Option<B>) + 'static,
+    ) -> (Stream<'s, A>, Stream<'s, B>) {
+        self.two_ways("split_map", move |batch, first, second| {
+            for Record { time, seq, value } in batch.drain(..) {
+                let (one, other) = f(value);
+                first.extend(one.map(|value| Record { time, seq, value }));
+                second.extend(other.map(|value| Record { time, seq, value }));
+            }
+        })
+    }
+
+    /// Runs `logic` over each container, which makes two of it.
+    fn two_ways<A: Clone + 'static, B: Clone + 'static>(
+        self,
+        kind: &str,
+        mut logic: impl FnMut(&mut Vec<Record<T>>, &mut Vec<Record<A>>, &mut Vec<Record<B>>) + 'static,
+    ) -> (Stream<'s, A>, Stream<'s, B>) {
+        let node = self.job.note(Node::new(kind, None, &[self.node]));
+        let mut builder = OperatorBuilder::new(kind.to_owned(), self.job.scope());
+        self.job.runtime().name_operator(builder.operator_info().global_id, kind);
         let mut input = builder.new_input(self.inner, Pipeline);
         builder.set_notify_for(0, FrontierInterest::Never);
-        let (yes_out, yes) = builder.new_output();
-        let (no_out, no) = builder.new_output();
-        let mut yes_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<Record<T>>>>::from(yes_out);
-        let mut no_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<Record<T>>>>::from(no_out);
+        let (first_out, first) = builder.new_output();
+        let (second_out, second) = builder.new_output();
+        let mut first_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<Record<A>>>>::from(first_out);
+        let mut second_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<Record<B>>>>::from(second_out);
+        let (mut to_first, mut to_second) = (Vec::new(), Vec::new());
         let runtime = Rc::clone(self.job.runtime());
-        let label = runtime.label("branch");
+        let label = runtime.label(kind);
         builder.build(move |capabilities| {
             drop(capabilities);
             move |_| {
-                let (mut yes_out, mut no_out) = (yes_out.activate(), no_out.activate());
+                let (mut first_out, mut second_out) = (first_out.activate(), second_out.activate());
                 input.for_each_stamp(|cap, batches| {
                     let Some(&epoch) = cap.least() else { return };
                     for batch in batches {
-                        let mut no: Vec<Record<T>> =
-                            runtime.at_work(label, || batch.extract_if(.., |record| !test(&record.value)).collect());
-                        if !no.is_empty() {
-                            no_out.session(&cap.delayed(&epoch, 1)).give_container(&mut no);
+                        runtime.at_work(label, || logic(batch, &mut to_first, &mut to_second));
+                        if !to_first.is_empty() {
+                            first_out.session(&cap.delayed(&epoch, 0)).give_container(&mut to_first);
+                            to_first.clear();
                         }
-                        if !batch.is_empty() {
-                            yes_out.session(&cap.delayed(&epoch, 0)).give_container(batch);
+                        if !to_second.is_empty() {
+                            second_out.session(&cap.delayed(&epoch, 1)).give_container(&mut to_second);
+                            to_second.clear();
                         }
                     }
                 });
             }
         });
-        let stream = |inner| Stream { inner, tide: self.tide.clone(), job: self.job.clone(), node };
-        (stream(yes), stream(no))
+        let (tide, job) = (self.tide, self.job);
+        let first = Stream { inner: first, tide: tide.clone(), job: job.clone(), node };
+        (first, Stream { inner: second, tide, job, node })
     }
 
     /// Groups the stream by a key, for the operators that keep state.

@@ -104,8 +104,10 @@ pub struct Answers<'s> {
 /// [`Error::Graph`](tidemill::Error::Graph) if one of the names is taken.
 pub fn answers<'s>(lines: Stream<'s, Line>, options: &Options) -> Result<Answers<'s>> {
     let (clean, dropped) = lines.clean("cleaning", options.rules.clone())?;
-    let events = clean.clone().filter_map(|clean| if let Clean::Shopper(event) = clean { Some(event) } else { None });
-    let items = clean.filter_map(|clean| if let Clean::Item(event) = clean { Some(event) } else { None });
+    let (events, items) = clean.split_map(|clean| match clean {
+        Clean::Shopper(event) => (Some(event), None),
+        Clean::Item(event) => (None, Some(event)),
+    });
     let held = events.key_by(|event| event.user).ledger("what holds", options.keep)?.held;
     let catalogue = Arc::clone(&options.catalogue);
     let doings = doings(held, options.half_life, Rc::new(move |item| catalogue.category(item)))?;

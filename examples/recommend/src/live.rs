@@ -15,7 +15,6 @@
 //! there lately are made anew, one after the other, and those of others dropped until they come again: so nothing of the
 //! forgotten one is left.
 
-use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 use tidemill::hash::stable_hash;
 use tidemill::time::{hours, minutes};
@@ -23,7 +22,7 @@ use tidemill::{Collection, Millis, Result, Stream, Update};
 use tidemill_events::{AsOf, Asked, WithEachRow};
 use tidemill_inference::{Infer, Pool, Score};
 use tidemill_recommend::{
-    Anew, ByLinks, Entry, Fact, Feedback, Hidden, Hiding, ItemRow, LastItems, Learned, Lessons, ListRules, Nearest,
+    Anew, ByLinks, Fact, Feedback, Hidden, Hiding, ItemRow, LastItems, Learned, Lessons, ListRules, Nearest,
     Neighbours, Ranked, Ranker, Ranking, Session, Standing, Suggested, Suggestion, Suggestions, Touch, Trends,
     WeightsRow, WithItems, lists,
 };
@@ -132,66 +131,64 @@ pub fn recommend<'s>(
     let hidden =
         held.clone().filter_map(hides).key_by(|change| *change.row.user()).maintain("hidden", Hiding::new())?;
 
-    let (new, gone) = histories.clone().changes(|session| session.time).branch(|change| change.diff > 0);
+    // A history of whom suggestions are made, or whose are there no more.
+    let has_taste = taste.is_some();
+    let suggest = move |Session { session, time, items }: Session<u64, u64>| {
+        let of = Suggestions::new(session, time, items);
+        if has_taste { of } else { of.with(Vec::new()) }
+    };
+    let (new, gone) =
+        histories.clone().changes(|session| session.time).split_map(move |Update { row, diff }| match diff > 0 {
+            true => ((row.time >= settings.from).then(|| suggest(row)), None),
+            false => (None, Some(Suggested::Gone(row.session))),
+        });
     // Where no lists were made yet, there are none to make anew.
     let again = given.again.filter(move |now| *now >= settings.from);
     let turns = again.key_by(|_| ()).process("turns", Anew::new(settings.anew, PARTS))?;
     let part = |session: &Session<u64, u64>| stable_hash(&session.session) % PARTS;
     let again = turns.with_some_rows("lists made anew", histories.clone(), |turn| turn.part, part)?;
-    let (again, left) = again.branch(move |(turn, session)| session.time >= turn.time.saturating_sub(settings.there));
-    let new = new.map(|change| change.row).filter(move |session| session.time >= settings.from);
-    let new = new.union(again.map(|(_, session)| session));
-    let gone = gone.map(|change| change.row.session).union(left.map(|(_, session)| session.session));
+    let (again, left) =
+        again.split_map(move |(turn, session)| match session.time >= turn.time.saturating_sub(settings.there) {
+            true => (Some(suggest(session)), None),
+            false => (None, Some(Suggested::Gone(session.session))),
+        });
 
     let Settings { last, suggested, nearest, .. } = settings;
-    let asked = new.map(|Session { session, time, items }| Suggestions::new(session, time, items));
-    let mut asked = match taste {
-        None => asked.map(|of| of.with(Vec::new())),
-        Some(pool) => asked.infer("suggest by taste", pool, |of| of.history.clone())?.map(|(of, likely)| {
+    let mut asked = new.union(again);
+    if let Some(pool) = taste {
+        asked = asked.infer("suggest by taste", pool, |of| of.history.clone())?.map(|(of, likely)| {
             let list = tasty(&of.history, likely);
             of.with(list)
-        }),
-    };
-    asked = added(asked.ask("suggest what follows", after.clone(), AsOf::Now, ByLinks::after(last, suggested))?);
-    asked = added(asked.ask(
-        "suggest what goes together",
-        given.together,
-        AsOf::Now,
-        ByLinks::together(last, suggested),
-    )?);
+        });
+    }
+    let links = ByLinks::after(last, suggested);
+    asked = asked.ask_map("suggest what follows", after.clone(), AsOf::Now, links, Suggestions::with)?;
+    let links = ByLinks::together(last, suggested);
+    asked = asked.ask_map("suggest what goes together", given.together, AsOf::Now, links, Suggestions::with)?;
     let short = histories.clone().map(move |session| {
         let items = session.items[session.items.len().saturating_sub(last)..].to_vec();
         Session { items, ..session }
     });
-    asked = added(asked.ask("suggest by nearest histories", short, AsOf::Now, Neighbours::new(nearest, suggested))?);
-    let group = move |item: Option<&u64>| item.map(|item| category(*item));
-    asked = added(asked.ask("suggest what is trending", given.trends, AsOf::Now, Trends::new(suggested, group))?);
-    let ranker = Ranker::new(SOURCES.len(), RATE);
+    let neighbours = Neighbours::new(nearest, suggested);
+    asked = asked.ask_map("suggest by nearest histories", short, AsOf::Now, neighbours, Suggestions::with)?;
+    let trends = Trends::new(suggested, move |item: Option<&u64>| item.map(|item| category(*item)));
+    asked = asked.ask_map("suggest what is trending", given.trends, AsOf::Now, trends, Suggestions::with)?;
     // What is suggested is both ranked and learnt from.
-    let parted = asked.flat_map(move |of| {
-        let learnt = settings.learns.then(|| ToDo::Learn(Feedback::suggested(&of)));
-        learnt.into_iter().chain([ToDo::Rank(of)])
+    let (asked, learnt) = asked.split_map(move |of| {
+        let learnt = settings.learns.then(|| Feedback::suggested(&of));
+        (Some(of), learnt)
     });
-    let (to_rank, to_learn) = parted.branch(|to_do| matches!(to_do, ToDo::Rank(_)));
-    let asked = to_rank.filter_map(|to_do| if let ToDo::Rank(of) = to_do { Some(of) } else { None });
-    let suggested = to_learn.filter_map(|to_do| if let ToDo::Learn(of) = to_do { Some(of) } else { None });
-    let feedback = held.flat_map(move |change| feedback(change, settings.learns)).union(suggested);
+    let ranker = Ranker::new(SOURCES.len(), RATE);
+    let feedback = held.flat_map(move |change| feedback(change, settings.learns)).union(learnt);
     let lessons = feedback.key_by(|feedback| *feedback.user()).process("lessons", Lessons::new(settings.there))?;
     let weights = lessons.key_by(|_| ()).maintain("weights", Learned::new(ranker.clone()))?;
-    let ranked = asked.ask("rank", weights.clone(), AsOf::Now, Ranking::new(ranker, settings.ranked))?;
-    let ranked = ranked.map(|(Suggestions { user, as_of, .. }, entries): (_, Vec<Entry<u64>>)| {
-        Suggested::To(Ranked { user, as_of, entries })
-    });
-    let ranked = ranked.union(gone.map(Suggested::Gone)).key_by(|of| *of.user()).maintain("ranked", Standing::new())?;
+    let ranking = Ranking::new(ranker, settings.ranked);
+    let ranked = asked.ask_map("rank", weights.clone(), AsOf::Now, ranking, |of: Suggestions<u64, u64>, entries| {
+        Suggested::To(Ranked { user: of.user, as_of: of.as_of, entries })
+    })?;
+    let ranked = ranked.union(gone.union(left)).key_by(|of| *of.user()).maintain("ranked", Standing::new())?;
     let lists = lists("lists", ranked.clone(), given.facts, hidden.clone(), settings.list)?;
     Ok(Kept { lists, ranked, after, histories, hidden, weights })
-}
-
-/// What is done with suggestions.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-enum ToDo {
-    Rank(Suggestions<u64, u64>),
-    Learn(Feedback<u64, u64>),
 }
 
 /// Users whose lists are made anew together are so small a part of all that nobody else waits for them.
@@ -204,10 +201,6 @@ const RATE: f64 = 0.02;
 fn tasty(history: &[u64], likely: Vec<(u64, Score)>) -> Vec<Suggestion<u64>> {
     let new = likely.into_iter().filter(|(item, _)| !history.contains(item));
     new.map(|(item, score)| Suggestion { item, score: score.to_f64().exp(), because: None }).collect()
-}
-
-fn added<'s>(answered: Stream<'s, (Suggestions<u64, u64>, Vec<Suggestion<u64>>)>) -> Stream<'s, Suggestions<u64, u64>> {
-    answered.map(|(of, list)| of.with(list))
 }
 
 /// What an event hides from its user.

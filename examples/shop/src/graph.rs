@@ -80,8 +80,10 @@ pub fn answers<'s>(lines: Stream<'s, Line>, options: &Options) -> Result<Answers
     let job = lines.job().clone();
     let (clean, dropped) = lines.clean("cleaning", options.rules.clone())?;
     let dropped = dropped.count_reasons("dropped")?;
-    let events = clean.clone().filter_map(|clean| if let Clean::Shopper(event) = clean { Some(event) } else { None });
-    let items = clean.filter_map(|clean| if let Clean::Item(event) = clean { Some(event) } else { None });
+    let (events, items) = clean.split_map(|clean| match clean {
+        Clean::Shopper(event) => (Some(event), None),
+        Clean::Item(event) => (None, Some(event)),
+    });
     let facts = items.facts("items")?.map(|fact| Fact {
         item: fact.item,
         category: fact.category,

@@ -53,41 +53,64 @@ pub trait Asked<'s, Q: Data>: Sized {
         index: X,
     ) -> Result<Stream<'s, (Q, X::Answer)>>
     where
-        X: Index<Question = Q>;
-}
+        X: Index<Question = Q>,
+    {
+        self.ask_map(name, rows, as_of, index, |question, answer| (question, answer))
+    }
 
-impl<'s, Q: Data> Asked<'s, Q> for Stream<'s, Q> {
-    fn ask<X>(
+    /// The same, with what `made` makes of each question and its answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`](tidemill::Error::Graph) if the name is taken. A panic in the index stops the job.
+    fn ask_map<X, O: Data>(
         self,
         name: &str,
         rows: Collection<'s, X::Row>,
         as_of: AsOf,
         index: X,
-    ) -> Result<Stream<'s, (Q, X::Answer)>>
+        made: impl FnMut(Q, X::Answer) -> O + 'static,
+    ) -> Result<Stream<'s, O>>
+    where
+        X: Index<Question = Q>;
+}
+
+impl<'s, Q: Data> Asked<'s, Q> for Stream<'s, Q> {
+    fn ask_map<X, O: Data>(
+        self,
+        name: &str,
+        rows: Collection<'s, X::Row>,
+        as_of: AsOf,
+        index: X,
+        made: impl FnMut(Q, X::Answer) -> O + 'static,
+    ) -> Result<Stream<'s, O>>
     where
         X: Index<Question = Q>,
     {
-        follow(self, (name, "index"), (rows, Everywhere::Rows), as_of, Answering(index))
+        follow(self, (name, "index"), (rows, Everywhere::Rows), as_of, Answering { index, made })
     }
 }
 
 /// Answers from an index.
-struct Answering<X>(X);
+struct Answering<X, F> {
+    index: X,
+    made: F,
+}
 
-impl<X: Index> Follower for Answering<X> {
+impl<X: Index, O: Data, F: FnMut(X::Question, X::Answer) -> O + 'static> Follower for Answering<X, F> {
     type Row = X::Row;
     type In = X::Question;
-    type Out = (X::Question, X::Answer);
+    type Out = O;
 
     fn change(&mut self, mut changes: Vec<(X::Row, isize)>) {
         consolidate(&mut changes);
         let (gone, come): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(_, diff)| *diff < 0);
-        gone.into_iter().chain(come).for_each(|(row, diff)| self.0.change(row, diff));
+        gone.into_iter().chain(come).for_each(|(row, diff)| self.index.change(row, diff));
     }
 
-    fn take(&mut self, Record { time, seq, value }: Record<X::Question>, made: &mut Vec<Record<Self::Out>>) {
-        let answer = self.0.answer(&value);
-        made.push(Record { time, seq, value: (value, answer) });
+    fn take(&mut self, Record { time, seq, value }: Record<X::Question>, made: &mut Vec<Record<O>>) {
+        let answer = self.index.answer(&value);
+        made.push(Record { time, seq, value: (self.made)(value, answer) });
     }
 }
 

@@ -109,16 +109,15 @@ pub trait CountReasons<'s> {
 impl<'s> Cleaning<'s> for Stream<'s, Line> {
     fn clean(self, name: &str, rules: Rules) -> Result<(Stream<'s, Clean>, Stream<'s, Dropped>)> {
         let (remember, most) = (rules.remember, rules.most_lines);
-        let checked = self.map(move |line| match rules.check(&line) {
-            Ok(event) => Ok(Checked { id: line.id, event }),
-            Err(reason) => Err(Dropped { id: line.id, reason }),
+        let (checked, faulty) = self.split_map(move |line| match rules.check(&line) {
+            Ok(event) => (Some(Checked { id: line.id, event }), None),
+            Err(reason) => (None, Some(Dropped { id: line.id, reason })),
         });
-        let (checked, faulty) = parted(checked);
         let first = checked.key_by(|line| line.id).kernel(&format!("{name}: repeats"), Repeats::new(remember))?.0;
-        let (first, repeated) = parted(first);
+        let (first, repeated) = first.split_map(|line| parted(line, |line| line));
         let people = first.key_by(Checked::subject).kernel(&format!("{name}: bots"), Bots::new(most, remember))?.0;
-        let (people, bots) = parted(people);
-        Ok((people.map(|line| line.event), faulty.union(repeated).union(bots)))
+        let (people, bots) = people.split_map(|line| parted(line, |line| line.event));
+        Ok((people, faulty.union(repeated).union(bots)))
     }
 }
 
@@ -149,10 +148,12 @@ impl Checked {
 /// What has become of a line so far.
 type Verdict = std::result::Result<Checked, Dropped>;
 
-/// Those that have passed, and the others.
-fn parted<'s>(lines: Stream<'s, Verdict>) -> (Stream<'s, Checked>, Stream<'s, Dropped>) {
-    let (passed, dropped) = lines.branch(|line| line.is_ok());
-    (passed.filter_map(|line| line.ok()), dropped.filter_map(|line| line.err()))
+/// What has passed, or what has not.
+fn parted<T>(line: Verdict, passed: impl Fn(Checked) -> T) -> (Option<T>, Option<Dropped>) {
+    match line {
+        Ok(line) => (Some(passed(line)), None),
+        Err(dropped) => (None, Some(dropped)),
+    }
 }
 
 #[cfg(test)]

@@ -67,12 +67,11 @@ pub trait Ledgers<'s> {
 impl<'s, F: Fn(&ShopEvent) -> u64 + Clone + 'static> Ledgers<'s> for Keyed<'s, ShopEvent, F> {
     fn ledger(self, name: &str, keep: Millis) -> Result<Ledger<'s>> {
         let (said, late) = self.kernel(name, LedgerKernel::new(keep))?;
-        let (held, forgotten) = said.branch(|said| matches!(said, Said::Held(_)));
-        Ok(Ledger {
-            held: held.filter_map(|said| if let Said::Held(held) = said { Some(held) } else { None }),
-            forgotten: forgotten.filter_map(|said| if let Said::Forgotten(of) = said { Some(of) } else { None }),
-            late,
-        })
+        let (held, forgotten) = said.split_map(|said| match said {
+            Said::Held(held) => (Some(held), None),
+            Said::Forgotten(forgotten) => (None, Some(forgotten)),
+        });
+        Ok(Ledger { held, forgotten, late })
     }
 }
 

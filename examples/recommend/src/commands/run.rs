@@ -53,9 +53,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             None => job.source("lines", SimulatedShop::new(settings.clone()), timing)?,
         };
         let (clean, _dropped) = lines.clean("cleaning", rules.clone())?;
-        let events =
-            clean.clone().filter_map(|clean| if let Clean::Shopper(event) = clean { Some(event) } else { None });
-        let items = clean.filter_map(|clean| if let Clean::Item(event) = clean { Some(event) } else { None });
+        let (events, items) = clean.split_map(|clean| match clean {
+            Clean::Shopper(event) => (Some(event), None),
+            Clean::Item(event) => (None, Some(event)),
+        });
         let facts = items.facts("items")?.map(|fact| Fact {
             item: fact.item,
             category: fact.category,

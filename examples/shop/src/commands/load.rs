@@ -76,6 +76,10 @@ impl Sink for Probe {
     }
 }
 
+/// For so many seconds before those that are measured the load is there already: when it begins, all that a day has left to
+/// do at a new hour is done at once.
+const WARM_UP_S: u64 = 1;
+
 /// How often the load generator wakes up at most. It shares its cores with the job, and what is due when it wakes is counted
 /// from when it was due.
 const TICK: Duration = Duration::from_millis(1);
@@ -110,9 +114,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         })
     });
     // History until now, as fast as it is taken; the same shop goes on for the load.
-    let all = Simulation::new(settings.clone());
-    let lines: Vec<Line> = all.collect();
-    let count = (arguments.rate * arguments.seconds) as usize;
+    let mut lines: Vec<Line> = Simulation::new(settings.clone()).collect();
+    // Bots, who have the numbers after the shoppers', are known by their rate: which all have where a day passes in seconds.
+    lines.retain(|line| line.user.is_none_or(|user| user <= settings.users));
+    let warm_up = arguments.rate * WARM_UP_S;
+    let count = (warm_up + arguments.rate * arguments.seconds) as usize;
     ensure!(
         count <= lines.len() / 2,
         "the simulated shop has {} lines, too few for {count} and as many before them: raise --users or --views",
@@ -150,9 +156,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let passed = began.elapsed();
         while let Some((place, line)) = load.next_if(|(place, _)| due(*place) <= passed) {
             let due = start + due(place).as_micros() as u64;
-            if let (Kind::View, Some(user), Some(_), true) =
-                (line.kind, line.user, line.item, sent_before.insert(line.id))
-            {
+            let is_first = sent_before.insert(line.id) && place >= warm_up;
+            if let (Kind::View, Some(user), Some(_), true) = (line.kind, line.user, line.item, is_first) {
                 let mut measured = measured.lock().unwrap_or_else(PoisonError::into_inner);
                 measured.waiting.entry(user).or_default().push_back(due);
             }
@@ -160,10 +165,19 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
     }
     let sent_s = began.elapsed().as_secs_f64();
+    let waits = || {
+        let measured = measured.lock().unwrap_or_else(PoisonError::into_inner);
+        measured.waiting.values().map(VecDeque::len).sum::<usize>()
+    };
+    // The end of the input is not what is measured; a view that another made superfluous is never answered.
+    let all_sent = Instant::now();
+    while waits() > 0 && all_sent.elapsed() < Duration::from_secs(2) {
+        std::thread::sleep(Duration::from_millis(5)); // this thread has nothing to do but to look again
+    }
+    let unanswered = waits();
     drop(feeds);
     let report = job.join().map_err(|_| anyhow::anyhow!("the job panicked"))??;
     let measured = measured.lock().unwrap_or_else(PoisonError::into_inner);
-    let unanswered: usize = measured.waiting.values().map(VecDeque::len).sum();
     let ms = |quantile: f64| measured.latency.value_at_quantile(quantile) as f64 / 1_000.0;
     println!(
         "{} lines of history in {history_s:.1} s; then {} events/s for {sent_s:.1} s, {} workers, {}",
