@@ -1,7 +1,7 @@
 //! A Transformer trained on histories: training, and what the graph asks of it.
 
 use crate::protocol::Protocol;
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Instant;
@@ -165,6 +165,7 @@ pub fn train(protocol: &Protocol, settings: &Settings, folder: &Path) -> anyhow:
 
 /// The same for any histories, which are called `data`.
 pub fn train_on(data: &str, histories: Vec<Vec<u32>>, settings: &Settings, folder: &Path) -> anyhow::Result<()> {
+    ensure!(settings.epochs > 0, "0 epochs teach nothing: say --epochs 1 at least");
     let mut items: Vec<u32> = histories.iter().flatten().copied().collect();
     items.sort_unstable();
     items.dedup();

@@ -19,7 +19,7 @@ use recommend::taste::Taste;
 use std::rc::Rc;
 use std::sync::Arc;
 use tidemill::time::days;
-use tidemill::{Collection, Events, Millis, Result, Stream, Timing, Update};
+use tidemill::{Collection, Context, Events, Millis, Process, Reject, Stream, Timing, Update};
 use tidemill_inference::{Infer, Pool, Score};
 use tidemill_recommend::{BundleRow, Fact};
 use tidemill_shop::{
@@ -76,7 +76,7 @@ pub struct Answers<'s> {
 }
 
 /// Builds the graph.
-pub fn answers<'s>(lines: Stream<'s, Line>, options: &Options) -> Result<Answers<'s>> {
+pub fn answers<'s>(lines: Stream<'s, Line>, options: &Options) -> tidemill::Result<Answers<'s>> {
     let job = lines.job().clone();
     let (clean, dropped) = lines.clean("cleaning", options.rules.clone())?;
     let dropped = dropped.count_reasons("dropped")?;
@@ -112,12 +112,32 @@ pub fn answers<'s>(lines: Stream<'s, Line>, options: &Options) -> Result<Answers
         }
     };
 
-    let mut again = timed.filter_map(|(time, event)| (event.action == Action::Forget).then_some(time));
+    let mut again = timed.clone().filter_map(|(time, event)| (event.action == Action::Forget).then_some(time));
     if let Some(at) = options.refresh {
-        again = again.union(job.source("refresh", Events::new(vec![at]), Timing::by(|at: &Millis| *at))?);
+        let refresh = job.source("refresh", Events::new(vec![at]), Timing::by(|at: &Millis| *at))?;
+        // A stream's watermark is that of all its sources, so it has to be one with the lines to wait for them.
+        let refresh = refresh.union(timed.filter_map(|_| None)).key_by(|_| ()).process("refresh in time", InTime)?;
+        again = again.union(refresh);
     }
     let together = bundles.clone().flat_map(|row| if let BundleRow::Item(row) = row { Some(row) } else { None });
     let given = Given { facts: facts.clone(), trends: doings.trends.clone(), together, again };
     let kept = recommend(held.clone(), given, options.taste.as_ref(), options.lists, category)?;
     Ok(Answers { kept, bundles, doings, scores, dropped, facts, held, forgotten })
+}
+
+/// Passes times on when they have come.
+struct InTime;
+
+impl Process for InTime {
+    type Key = ();
+    type In = Millis;
+    type Out = Millis;
+    type State = ();
+
+    const UNDO: bool = false;
+
+    fn process(&self, (): &(), at: Millis, (): &mut (), ctx: &mut Context<'_, Millis>) -> Result<(), Reject> {
+        ctx.emit(at);
+        Ok(())
+    }
 }

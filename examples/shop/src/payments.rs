@@ -62,7 +62,8 @@ impl Process for Verdicts {
     type Key = Place;
     type In = (Place, Of);
     type Out = Label;
-    type State = Option<Transaction>;
+    /// Several where an order has an item in more than one line.
+    type State = Vec<Transaction>;
 
     const UNDO: bool = false;
 
@@ -70,28 +71,29 @@ impl Process for Verdicts {
         &self,
         _: &Place,
         (_, of): (Place, Of),
-        made: &mut Option<Transaction>,
+        made: &mut Vec<Transaction>,
         ctx: &mut Context<'_, Label>,
     ) -> Result<(), Reject> {
         match of {
             Of::Made(payment) => {
                 ctx.set_timer(payment.time_ms() + self.delay);
-                *made = Some(payment);
+                made.push(payment);
             }
             // One that comes for nothing, or after the verdict, changes none.
-            Of::ChargedBack => match made {
-                Some(payment) => payment.fraud = true,
-                None => ctx.forget(),
-            },
+            Of::ChargedBack if made.is_empty() => ctx.forget(),
+            Of::ChargedBack => made.iter_mut().for_each(|payment| payment.fraud = true),
         }
         Ok(())
     }
 
-    fn on_timer(&self, _: &Place, made: &mut Option<Transaction>, ctx: &mut Context<'_, Label>) -> Result<(), Reject> {
-        if let Some(payment) = made.take() {
-            ctx.emit(Label { payment, known_at: ctx.time() });
+    fn on_timer(&self, _: &Place, made: &mut Vec<Transaction>, ctx: &mut Context<'_, Label>) -> Result<(), Reject> {
+        let known_at = ctx.time();
+        for payment in made.extract_if(.., |payment| payment.time_ms() + self.delay <= known_at) {
+            ctx.emit(Label { payment, known_at });
         }
-        ctx.forget();
+        if made.is_empty() {
+            ctx.forget();
+        }
         Ok(())
     }
 }
@@ -117,6 +119,22 @@ mod tests {
             harness.out().into_iter().map(|label| (label.payment.customer, label.payment.fraud)).collect();
         verdicts.sort();
         assert_eq!(verdicts, [(1, false), (2, true), (3, false)]);
+        assert!(harness.is_empty());
+    }
+
+    #[test]
+    fn each_line_of_an_order_has_its_verdict() {
+        let mut harness = Harness::process(1, |(place, _): &(Place, Of)| *place, || Verdicts { delay: 1_000 });
+        let payment = |sec, cents| Transaction { sec, customer: 1, terminal: 5, cents, fraud: false, scenario: 0 };
+        for (sec, cents) in [(10, 100), (10, 200), (11, 300)] {
+            harness.push(payment(sec, 0).time_ms(), ((1, 5), Of::Made(payment(sec, cents))));
+        }
+        harness.push(payment(11, 0).time_ms() + 500, ((1, 5), Of::ChargedBack));
+        harness.watermark(payment(99, 0).time_ms());
+        let mut verdicts: Vec<(u32, bool)> =
+            harness.out().into_iter().map(|label| (label.payment.cents, label.payment.fraud)).collect();
+        verdicts.sort();
+        assert_eq!(verdicts, [(100, true), (200, true), (300, true)]);
         assert!(harness.is_empty());
     }
 }

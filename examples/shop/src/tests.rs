@@ -7,8 +7,8 @@ use crate::replay::replay;
 use behaviour::catalogue::Catalogue;
 use shop_simulator::{Settings, Simulation};
 use std::sync::Arc;
-use tidemill::Config;
 use tidemill::time::{days, hours, minutes};
+use tidemill::{Config, Millis};
 use tidemill_shop::{Kind, Line};
 
 fn settings() -> Settings {
@@ -38,6 +38,19 @@ fn all_that_is_kept_is_the_same_on_any_number_of_workers() {
     for workers in [2, 4] {
         assert_eq!(compare(&one.recorded, &run(workers).recorded).1, 0, "{workers} workers");
     }
+}
+
+#[test]
+fn lists_of_the_last_state_only_are_made_once_all_has_been_read() {
+    let end = settings().start + days(12);
+    let lists = recommend::live::Settings { from: end, there: Millis::MAX / 4, anew: 0, ..options().lists };
+    let options = Options { refresh: Some(end), lists, ..options() };
+    let mut lines: Vec<Line> = Simulation::new(settings()).collect();
+    lines.retain(|line| line.time < end);
+    let ran = replay(lines, &options, Config::workers(2), Recorder::default()).unwrap();
+    let rows = |name: &str| ran.recorded.rows.keys().filter(|row| row.0 == name).count();
+    assert!(rows("histories") > 100, "{}", rows("histories"));
+    assert_eq!((rows("suggestions"), ran.lists.len()), (rows("histories"), rows("histories")));
 }
 
 #[test]
