@@ -20,7 +20,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE.csv")]
     online_retail: PathBuf,
     /// Compare at the end of every so many days, and at the end of all.
-    #[arg(long, value_name = "N", default_value_t = 28, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 56, value_parser = clap::value_parser!(u32).range(1..))]
     every: u32,
     #[command(flatten)]
     engine: tidemill::Flags,
