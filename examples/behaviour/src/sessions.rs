@@ -207,6 +207,9 @@ mod tests {
                     prop_assert_eq!(harness.restore(after).unwrap().len(), rows.len());
                 }
             }
+            held.into_iter().for_each(|row| harness.push(row.time, Update { row, diff: -1 }));
+            harness.close_epoch();
+            prop_assert!(harness.is_empty(), "users without events are kept");
         }
     }
 }

@@ -47,3 +47,36 @@ impl<U: Key, I: Key> Maintain for LastItems<U, I> {
         touches.is_empty().then_some(BEGINNING)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidemill::Seq;
+    use tidemill::harness::Harness;
+
+    #[test]
+    fn the_last_touches_that_hold_are_a_row_and_whoever_has_none_is_not_kept() {
+        let owner = |change: &Update<Touch<u8, char>>| change.row.owner;
+        let mut harness = Harness::maintain(2, owner, || LastItems::new(2));
+        let touch = |time, item, diff| {
+            let row = Touch { owner: 1, time, seq: Seq::new(0, time as u64), item };
+            (time, Update { row, diff })
+        };
+        let mut rows = |changes: &[(i64, char, isize)]| {
+            for (time, item, diff) in changes {
+                let (time, change) = touch(*time, *item, *diff);
+                harness.push(time, change);
+            }
+            harness.close_epoch();
+            let mut said: Vec<_> =
+                harness.changes().into_iter().map(|(_, row, diff)| (diff, row.time, row.items)).collect();
+            said.sort();
+            (said, harness.is_empty())
+        };
+        assert_eq!(rows(&[(1, 'a', 1), (3, 'c', 1)]), (vec![(1, 3, vec!['a', 'c'])], false));
+        // One that comes late, and one that goes.
+        assert_eq!(rows(&[(2, 'b', 1)]), (vec![(-1, 3, vec!['a', 'c']), (1, 3, vec!['b', 'c'])], false));
+        assert_eq!(rows(&[(3, 'c', -1)]), (vec![(-1, 3, vec!['b', 'c']), (1, 2, vec!['a', 'b'])], false));
+        assert_eq!(rows(&[(1, 'a', -1), (2, 'b', -1)]), (vec![(-1, 2, vec!['a', 'b'])], true));
+    }
+}

@@ -69,3 +69,27 @@ impl<U, I> Suggested<U, I> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidemill::harness::Harness;
+
+    #[test]
+    fn the_latest_stands_until_its_user_is_gone_of_whom_nothing_is_kept() {
+        let mut harness = Harness::maintain(2, |of: &Suggested<u8, u8>| *of.user(), Standing::new);
+        let to = |as_of| Suggested::To(Ranked { user: 1, as_of, entries: vec![] });
+        let mut said = |events: Vec<Suggested<u8, u8>>| {
+            events.into_iter().for_each(|event| harness.push(0, event));
+            harness.close_epoch();
+            let mut said: Vec<_> = harness.changes().into_iter().map(|(_, row, diff)| (diff, row.as_of)).collect();
+            said.sort();
+            (said, harness.is_empty())
+        };
+        assert_eq!(said(vec![to(1)]), (vec![(1, 1)], false));
+        // What is suggested counts, whatever else is said in its epoch.
+        assert_eq!(said(vec![to(2), Suggested::Gone(1)]), (vec![(-1, 1), (1, 2)], false));
+        assert_eq!(said(vec![Suggested::Gone(1)]), (vec![(-1, 2)], true));
+        assert_eq!(said(vec![Suggested::Gone(1)]), (vec![], true));
+    }
+}

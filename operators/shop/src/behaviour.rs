@@ -174,8 +174,22 @@ impl Maintain for Bought {
 mod tests {
     use super::*;
     use crate::{Ledgers, ShopEvent};
+    use tidemill::harness::Harness;
     use tidemill::time::{days, hours};
     use tidemill::{Config, Events, Memory, Timing, execute};
+
+    #[test]
+    fn whoever_has_bought_nothing_any_more_is_not_kept() {
+        let mut harness = Harness::maintain(2, |change: &Update<Held>| change.row.event.user, || Bought);
+        let action = Action::Purchase { order: 1, item: 2, quantity: 1, cents: 5 };
+        let row = Held { time: 1, seq: Seq::new(0, 1), event: ShopEvent { user: 3, action } };
+        harness.push(1, Update { row, diff: 1 });
+        harness.close_epoch();
+        assert!(!harness.is_empty());
+        harness.push(1, Update { row, diff: -1 });
+        harness.close_epoch();
+        assert!(harness.is_empty());
+    }
 
     type Event = (Millis, u64, Action);
 

@@ -76,7 +76,7 @@ impl<'s, F: Fn(&ShopEvent) -> u64 + Clone + 'static> Ledgers<'s> for Keyed<'s, S
 }
 
 /// What the operator says.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Said {
     Held(Update<Held>),
     Forgotten(Forgotten),
