@@ -14,8 +14,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Keep the lists of a simulated shop's shoppers, and print some.
-    Run(commands::run::Arguments),
+    /// Keep the lists of a shop's shoppers, of a file or simulated, and print some.
+    Run(Box<commands::run::Arguments>),
     /// Forget the users with the most events at once, and compare with a replay that never saw them.
     Forget(commands::forget::Arguments),
     /// Train a Transformer on a data set's histories.
