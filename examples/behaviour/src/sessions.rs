@@ -208,7 +208,7 @@ mod tests {
                 }
             }
             held.into_iter().for_each(|row| harness.push(row.time, Update { row, diff: -1 }));
-            harness.close_epoch();
+            harness.watermark(1_000);
             prop_assert!(harness.is_empty(), "users without events are kept");
         }
     }

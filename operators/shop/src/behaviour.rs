@@ -184,10 +184,10 @@ mod tests {
         let action = Action::Purchase { order: 1, item: 2, quantity: 1, cents: 5 };
         let row = Held { time: 1, seq: Seq::new(0, 1), event: ShopEvent { user: 3, action } };
         harness.push(1, Update { row, diff: 1 });
-        harness.close_epoch();
+        harness.watermark(2);
         assert!(!harness.is_empty());
         harness.push(1, Update { row, diff: -1 });
-        harness.close_epoch();
+        harness.watermark(3);
         assert!(harness.is_empty());
     }
 
