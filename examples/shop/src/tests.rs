@@ -49,7 +49,7 @@ fn lists_of_the_last_state_only_are_made_once_all_has_been_read() {
     lines.retain(|line| line.time < end);
     let ran = replay(lines, &options, Config::workers(2), Recorder::default()).unwrap();
     let rows = |name: &str| ran.recorded.rows.keys().filter(|row| row.0 == name).count();
-    assert!(rows("histories") > 100, "{}", rows("histories"));
+    assert!(rows("histories") > 80, "{}", rows("histories"));
     assert_eq!((rows("suggestions"), ran.lists.len()), (rows("histories"), rows("histories")));
 }
 
@@ -58,7 +58,8 @@ fn nothing_is_left_of_a_user_who_is_forgotten() {
     let mut lines: Vec<Line> = Simulation::new(settings()).collect();
     lines.retain(|line| line.kind != Kind::Forget);
     let end = settings().start + days(10);
-    let user = 7;
+    let views = |user: u64| lines.iter().filter(|line| line.user == Some(user) && line.kind == Kind::View).count();
+    let user = (1..=settings().users).max_by_key(|user| views(*user)).unwrap();
     let forget = Line { user: Some(user), kind: Kind::Forget, ..filler(u64::MAX / 2, end) };
     // At once, and one after the other.
     for anew in [0, minutes(1)] {
