@@ -58,7 +58,7 @@ mod tests {
     fn the_last_touches_that_hold_are_a_row_and_whoever_has_none_is_not_kept() {
         let owner = |change: &Update<Touch<u8, char>>| change.row.owner;
         let mut harness = Harness::maintain(2, owner, || LastItems::new(2));
-        harness.watermark(0);
+        let mut watermark = 0;
         let touch = |time, item, diff| {
             let row = Touch { owner: 1, time, seq: Seq::new(0, time as u64), item };
             (time, Update { row, diff })
@@ -68,7 +68,8 @@ mod tests {
                 let (time, change) = touch(*time, *item, *diff);
                 harness.push(time, change);
             }
-            harness.close_epoch();
+            watermark += 1;
+            harness.watermark(watermark);
             let mut said: Vec<_> =
                 harness.changes().into_iter().map(|(_, row, diff)| (diff, row.time, row.items)).collect();
             said.sort();

@@ -78,11 +78,12 @@ mod tests {
     #[test]
     fn the_latest_stands_until_its_user_is_gone_of_whom_nothing_is_kept() {
         let mut harness = Harness::maintain(2, |of: &Suggested<u8, u8>| *of.user(), Standing::new);
-        harness.watermark(0);
+        let mut watermark = 0;
         let to = |as_of| Suggested::To(Ranked { user: 1, as_of, entries: vec![] });
         let mut said = |events: Vec<Suggested<u8, u8>>| {
             events.into_iter().for_each(|event| harness.push(0, event));
-            harness.close_epoch();
+            watermark += 1;
+            harness.watermark(watermark);
             let mut said: Vec<_> = harness.changes().into_iter().map(|(_, row, diff)| (diff, row.as_of)).collect();
             said.sort();
             (said, harness.is_empty())
