@@ -10,6 +10,7 @@ pub mod train;
 
 use anyhow::ensure;
 use behaviour::catalogue::Catalogue;
+use bundles::input::Names;
 use fraud::serving::{Padding, Scorer};
 use recommend::live::SOURCES;
 use recommend::taste::Taste;
@@ -50,13 +51,13 @@ pub fn options(catalogue: Catalogue, models: Option<&Path>) -> anyhow::Result<Op
 }
 
 /// A list for reading: each item with its reason.
-pub fn print_list(list: &Ranked<u64, u64>, catalogue: &Catalogue) {
+pub fn print_list(list: &Ranked<u64, u64>, catalogue: &Catalogue, names: &Names) {
     for (place, entry) in (1..).zip(&list.entries) {
         let source = SOURCES.get(usize::from(entry.source)).copied().unwrap_or("suggested");
-        let because = entry.because.map_or_else(String::new, |item| format!(" item {item}"));
+        let because = entry.because.map_or_else(String::new, |item| format!(" item {}", names.show(item)));
         println!(
             "    {place:>2}. item {:<6} (category {:>3})   {source}{because}",
-            entry.item,
+            names.show(entry.item),
             catalogue.category(entry.item)
         );
     }

@@ -19,7 +19,7 @@ pub struct Went {
     pub user: u64,
     /// The time of the wish, in ms since 1970 UTC.
     pub time: Millis,
-    /// Events that held until then.
+    /// Events of the user that were kept until then: cancelled ones and cancellations too.
     pub events: u64,
     /// Rows of the user that went, by collection.
     pub rows: BTreeMap<String, u64>,

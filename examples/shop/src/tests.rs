@@ -1,9 +1,9 @@
 //! A small simulated shop through the whole graph.
 
-use crate::before_after::{filler, with_events, without};
+use crate::before_after::{filler, without};
 use crate::graph::Options;
 use crate::record::{Recorder, compare};
-use crate::replay::replay;
+use crate::replay::{Ran, replay};
 use behaviour::catalogue::Catalogue;
 use shop_simulator::{Settings, Simulation};
 use std::sync::Arc;
@@ -31,12 +31,25 @@ fn options() -> Options {
 #[test]
 fn all_that_is_kept_is_the_same_on_any_number_of_workers() {
     let options = Options { lists: recommend::live::Settings::default(), ..options() };
-    let lines: Vec<Line> = Simulation::new(settings()).collect();
+    let mut lines: Vec<Line> = Simulation::new(settings()).collect();
+    for (nth, place) in (0..).zip([lines.len() / 2, lines.len() * 3 / 4]) {
+        let Line { time, .. } = lines[place];
+        let user = lines[..place].iter().rev().find(|line| line.kind == Kind::View).and_then(|line| line.user);
+        lines.insert(place, Line { user, kind: Kind::Forget, ..filler(u64::MAX / 2 + nth, time) });
+    }
     let run = |workers| replay(lines.clone(), &options, Config::workers(workers), Recorder::default()).unwrap();
     let one = run(1);
     assert!(one.lists.len() > 80 && one.recorded.rows.len() > 5_000, "{} {}", one.lists.len(), one.recorded.rows.len());
+    let went = |ran: &Ran| {
+        let mut went = ran.went.clone();
+        went.sort();
+        went
+    };
+    assert!(one.went.len() >= 2, "{:?}", one.went);
     for workers in [2, 4] {
-        assert_eq!(compare(&one.recorded, &run(workers).recorded).1, 0, "{workers} workers");
+        let other = run(workers);
+        assert_eq!(compare(&one.recorded, &other.recorded).1, 0, "{workers} workers");
+        assert_eq!(went(&one), went(&other), "{workers} workers");
     }
 }
 
@@ -57,22 +70,27 @@ fn lists_of_the_last_state_only_are_made_once_all_has_been_read() {
 fn nothing_is_left_of_a_user_who_is_forgotten() {
     let mut lines: Vec<Line> = Simulation::new(settings()).collect();
     lines.retain(|line| line.kind != Kind::Forget);
-    let end = settings().start + days(10);
     let views = |user: u64| lines.iter().filter(|line| line.user == Some(user) && line.kind == Kind::View).count();
     let user = (1..=settings().users).max_by_key(|user| views(*user)).unwrap();
-    let forget = Line { user: Some(user), kind: Kind::Forget, ..filler(u64::MAX / 2, end) };
+    // The shop goes on after the wish, without the user.
+    let wish = settings().start + days(9);
+    let place = lines.partition_point(|line| line.time < wish);
+    let after = without(&lines[place..], user);
+    lines.splice(place.., after);
+    let forget = Line { user: Some(user), kind: Kind::Forget, ..filler(u64::MAX / 2, wish) };
     // At once, and one after the other.
     for anew in [0, minutes(1)] {
         let options = Options { lists: recommend::live::Settings { anew, ..options().lists }, ..options() };
-        let run = |lines: Vec<Line>| {
-            replay(with_events(lines, &[forget]), &options, Config::workers(2), Recorder::default()).unwrap()
+        let run = |mut lines: Vec<Line>| {
+            lines.insert(place, forget);
+            replay(lines, &options, Config::workers(2), Recorder::default()).unwrap()
         };
         let (forgotten, never) = (run(lines.clone()), run(without(&lines, user)));
         let (rows, differ) = compare(&forgotten.recorded, &never.recorded);
         assert!(rows > 5_000 && differ == 0, "{differ} of {rows} differ");
         assert!(forgotten.held.keys().all(|held| held.event.user != user));
         let [went] = &forgotten.went[..] else { panic!("{:?}", forgotten.went) };
-        assert_eq!((went.user, went.time, never.went.len()), (user, end, 0));
+        assert_eq!((went.user, went.time, never.went.len()), (user, wish, 0));
         let one = ["habits", "histories", "lists", "segments", "suggestions"];
         assert!(went.events > 20 && one.iter().all(|name| went.rows.get(*name) == Some(&1)), "{went:?}");
         assert!(went.rows["sessions"] > 2 && went.shared["what follows"][0] > 20, "{went:?}");

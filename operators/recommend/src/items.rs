@@ -131,6 +131,8 @@ impl<I: Key> ItemIndex<I> {
     /// A row comes, or goes.
     pub fn change(&mut self, row: ItemRow<I>, comes: bool) {
         match (row, comes) {
+            // What weighs nothing says nothing.
+            (ItemRow::Linked { weight: ..=0, .. }, _) => {}
             (ItemRow::Linked { from, to, weight }, true) => {
                 let (from, to) = (self.number(from), self.number(to));
                 let links = &mut self.entries[from as usize].links;

@@ -31,8 +31,8 @@ pub struct Candidates<I> {
 }
 
 impl<I: Key> Candidates<I> {
-    /// All that is in one of the lists, each the best first. A ranker knows lists by their places. Of more than 65,535 candidates
-    /// the last ones are left out.
+    /// All that is in one of the lists, each the best first. A ranker knows lists by their places. Of more than 65,536 candidates
+    /// the last ones are left out, and so is what a list says after its 65,535th place.
     pub fn of(lists: &[Vec<(I, f64)>]) -> Self {
         let most = lists.iter().map(Vec::len).sum();
         let mut places: FxHashMap<&I, u16> = FxHashMap::with_capacity_and_hasher(most, FxBuildHasher);

@@ -39,7 +39,7 @@ pub struct Forgotten {
     pub user: u64,
     /// The time of the wish, in ms since 1970 UTC.
     pub time: Millis,
-    /// How many events of the user held or were there to cancel others.
+    /// How many events of the user were kept until then: cancelled ones and cancellations too.
     pub events: u64,
 }
 

@@ -4,6 +4,7 @@ use super::options;
 use super::run::{Input, Screen, answer, print};
 use anyhow::Context;
 use behaviour::catalogue::Catalogue;
+use bundles::input::Names;
 use fraud::metrics::{Metrics, Scored};
 use fraud::transaction::Transaction;
 use recommend::transformer::Settings as Transformer;
@@ -78,7 +79,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         answer(&Input::Simulated(SimulatedShop::new(settings.clone())), &options, &screen, config())?.finished()?;
 
     println!("\nTidemill, {:.0} s after the start, {} workers\n", began.elapsed().as_secs_f64(), arguments.workers);
-    print(&screen, &options.catalogue);
+    print(&screen, &options.catalogue, &Names::default());
     let frauds_of = frauds_of(Simulation::new(settings), until)?;
     let scored = screen.scored.lock().unwrap_or_else(PoisonError::into_inner);
     let later = scored.iter().filter(|(payment, _)| payment.time_ms() >= until);

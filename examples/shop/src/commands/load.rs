@@ -147,7 +147,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let (start, began) = (micros(), Instant::now());
     let mut load = (0u64..).zip(&lines[past..]).peekable();
-    let mut sent_before: FxHashSet<u64> = FxHashSet::default();
+    let mut sent_before: FxHashSet<u64> = lines[..past].iter().map(|line| line.id).collect();
     while let Some((next, _)) = load.peek() {
         let due = |place: u64| Duration::from_micros(place * 1_000_000 / arguments.rate);
         if let Some(early) = due(*next).checked_sub(began.elapsed()) {
@@ -156,6 +156,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let passed = began.elapsed();
         while let Some((place, line)) = load.next_if(|(place, _)| due(*place) <= passed) {
             let due = start + due(place).as_micros() as u64;
+            if let (Kind::Forget, Some(user)) = (line.kind, line.user) {
+                measured.lock().unwrap_or_else(PoisonError::into_inner).waiting.remove(&user);
+            }
             let is_first = sent_before.insert(line.id) && place >= warm_up;
             if let (Kind::View, Some(user), Some(_), true) = (line.kind, line.user, line.item, is_first) {
                 let mut measured = measured.lock().unwrap_or_else(PoisonError::into_inner);
@@ -164,17 +167,18 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             send(past + place as usize, Line { time: (due / 1_000) as Millis, ..*line })?;
         }
     }
-    let sent_s = began.elapsed().as_secs_f64();
+    let sent_s = began.elapsed().as_secs_f64() - WARM_UP_S as f64;
     let waits = || {
         let measured = measured.lock().unwrap_or_else(PoisonError::into_inner);
         measured.waiting.values().map(VecDeque::len).sum::<usize>()
     };
-    // The end of the input is not what is measured; a view that another made superfluous is never answered.
+    // The end of the input is not what is measured; a view that was dropped is never answered.
     let all_sent = Instant::now();
     while waits() > 0 && all_sent.elapsed() < Duration::from_secs(2) {
         std::thread::sleep(Duration::from_millis(5)); // this thread has nothing to do but to look again
     }
     let unanswered = waits();
+    measured.lock().unwrap_or_else(PoisonError::into_inner).waiting.clear();
     drop(feeds);
     let report = job.join().map_err(|_| anyhow::anyhow!("the job panicked"))??;
     let measured = measured.lock().unwrap_or_else(PoisonError::into_inner);

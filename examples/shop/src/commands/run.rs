@@ -2,7 +2,7 @@
 
 use super::{options, print_list};
 use behaviour::catalogue::Catalogue;
-use bundles::input::Lines;
+use bundles::input::{Lines, Names};
 use recommend::data::lines::Files;
 use rustc_hash::FxHashMap;
 use shop::forgotten;
@@ -136,19 +136,19 @@ pub fn paid(features: &Features) -> Transaction {
 /// Answers, and says what it took.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let settings = arguments.shop.settings();
-    let (input, rules, catalogue, end) = match arguments.files.read()? {
+    let (input, rules, catalogue, names, end) = match arguments.files.read()? {
         Some(Lines { lines, rules, names, .. }) => {
             let catalogue = Catalogue::of(&lines, &names);
             let input = match arguments.files.own_lines() {
                 Some(file) => Input::File(JsonLines::new(file.to_owned())),
                 None => Input::Lines(Events::new(lines)),
             };
-            (input, rules, catalogue, Millis::MAX / 4)
+            (input, rules, catalogue, names, Millis::MAX / 4)
         }
         None => {
             let end = settings.start + days(i64::from(settings.days) + 2);
             let input = Input::Simulated(SimulatedShop::new(settings.clone()));
-            (input, rules()?, Catalogue::simulated(&settings), end)
+            (input, rules()?, Catalogue::simulated(&settings), Names::default(), end)
         }
     };
     let mut options = Options { rules, ..options(catalogue, arguments.models.as_deref())? };
@@ -161,7 +161,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let screen = Screen { forgotten: arguments.forgotten.clone(), ..Screen::default() };
     let config = Config { epoch_records: arguments.epoch_lines, ..Config::from_flags(&arguments.engine)? };
     let report = answer(&input, &options, &screen, config)?.finished()?;
-    print(&screen, &options.catalogue);
+    print(&screen, &options.catalogue, &names);
     let asked = report.operator("suggest by taste").map_or(0, |operator| operator.records_in);
     println!(
         "\n{} lines in {:.1} s on {} workers: {:.0} lines/s, {:.0} CPU s, peak memory {} MiB",
@@ -181,13 +181,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// The four answers.
-pub fn print(screen: &Screen, catalogue: &Catalogue) {
+pub fn print(screen: &Screen, catalogue: &Catalogue, names: &Names) {
     println!("what should this shopper see next?     ({} shoppers have a list)", screen.lists.len());
     let mut lists = screen.lists.rows();
     lists.sort_by_key(|list| std::cmp::Reverse(list.as_of));
     if let Some(list) = lists.first() {
         println!("  user {}", list.user);
-        print_list(list, catalogue);
+        print_list(list, catalogue, names);
     }
     let mut index = BundleIndex::new();
     screen.bundles.rows().into_iter().for_each(|row| index.change(row, true));
@@ -196,8 +196,8 @@ pub fn print(screen: &Screen, catalogue: &Catalogue) {
     for bundle in index.strongest(Strongest { by: Measure::Cosine, least: 5, n: 6 }) {
         println!(
             "    {:>8} {:>8} {:>7} {:>8.3}% {:>10.1}% {:>7.1}",
-            bundle.item,
-            bundle.with,
+            names.show(bundle.item),
+            names.show(bundle.with),
             bundle.both,
             bundle.support() * 100.0,
             bundle.confidence() * 100.0,
@@ -211,7 +211,7 @@ pub fn print(screen: &Screen, catalogue: &Catalogue) {
     println!("    {views} views, {carts} in carts, {purchases} bought and kept");
     let mut trends: Vec<_> = screen.trends.rows().into_iter().filter(|row| row.key.is_none()).collect();
     trends.sort_by_key(|row| std::cmp::Reverse(row.sum));
-    let named: Vec<String> = trends.iter().take(6).map(|row| row.item.to_string()).collect();
+    let named: Vec<String> = trends.iter().take(6).map(|row| names.show(row.item)).collect();
     println!("    trending: items {}", named.join(", "));
     let mut sizes: FxHashMap<Segment, usize> = FxHashMap::default();
     screen.segments.rows().iter().for_each(|row| *sizes.entry(row.1).or_default() += 1);

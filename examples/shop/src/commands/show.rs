@@ -3,6 +3,7 @@
 use super::{options, print_list};
 use anyhow::Context;
 use behaviour::catalogue::Catalogue;
+use bundles::input::Names;
 use shop::before_after::{filler, with_events, without};
 use shop::forgotten::Went;
 use shop::record::{Recorder, Row, compare};
@@ -146,7 +147,7 @@ fn list_of(ran: &Ran, user: u64) -> Option<Ranked<u64, u64>> {
 
 fn show(list: &Ranked<u64, u64>, when: &str, catalogue: &Catalogue) {
     println!("  user {}, {when}", list.user);
-    print_list(list, catalogue);
+    print_list(list, catalogue, &Names::default());
 }
 
 /// How many rows of which collection went and came.
