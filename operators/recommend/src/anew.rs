@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use tidemill::{Context, Millis, Order, Process, Reject};
 
 /// Says whose turn it is when something must be done again for all keys: a part of them at a time, so that nobody waits for all
-/// the others. From an event on it takes `within` ms of event time until all parts have had their turn; an event that comes
-/// meanwhile begins another round where this one is, so that no part has its turn more often than once in that time. With 0
+/// the others. From an event on it takes `within` ms of event time until all parts have had their turn, a ms for each at least; an event
+/// that comes meanwhile begins another round where this one is, so that no part has its turn more often than once in that time. With 0
 /// ms all have theirs at once, in the epoch of the event.
 ///
 /// State: which parts are left.
