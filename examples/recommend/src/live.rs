@@ -146,7 +146,7 @@ pub fn recommend<'s>(
     let again = given.again.filter(move |now| *now >= settings.from);
     let turns = again.key_by(|_| ()).process("turns", Anew::new(settings.anew, PARTS))?;
     let part = |session: &Session<u64, u64>| stable_hash(&session.session) % PARTS;
-    let again = turns.with_some_rows("lists made anew", histories.clone(), |turn| turn.part, part)?;
+    let again = turns.with_each_row("lists made anew", histories.clone(), |turn| turn.part, part)?;
     let (again, left) =
         again.split_map(move |(turn, session)| match session.time >= turn.time.saturating_sub(settings.there) {
             true => (Some(suggest(session)), None),

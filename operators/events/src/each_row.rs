@@ -8,7 +8,9 @@ use tidemill::{Collection, Data, Record, Result, Stream};
 
 /// Streams of events that bear on many rows of a collection.
 pub trait WithEachRow<'s, T: Data>: Sized {
-    /// Gives each event once with each row that is true at the end of its epoch: what has to be done again for all of them.
+    /// Gives each event once with each row that is true at the end of its epoch and of the part that the event names, or with
+    /// all of them if it names none: what has to be done again for them. Rows of other parts are not looked at.
+    ///
     /// The event goes to every worker, and the rows stay where they are. So the work is shared among workers as the rows
     /// are, and what comes of a row is on the worker that has it.
     ///
@@ -17,16 +19,7 @@ pub trait WithEachRow<'s, T: Data>: Sized {
     /// # Errors
     ///
     /// [`Error::Graph`](tidemill::Error::Graph) if the name is taken.
-    fn with_each_row<R: ExchangeData>(self, name: &str, rows: Collection<'s, R>) -> Result<Stream<'s, (T, R)>> {
-        self.with_some_rows(name, rows, |_| None, |_| 0)
-    }
-
-    /// The same, but an event that names a part meets only the rows that are of this part, and looks at no others.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Graph`](tidemill::Error::Graph) if the name is taken.
-    fn with_some_rows<R: ExchangeData>(
+    fn with_each_row<R: ExchangeData>(
         self,
         name: &str,
         rows: Collection<'s, R>,
@@ -36,7 +29,7 @@ pub trait WithEachRow<'s, T: Data>: Sized {
 }
 
 impl<'s, T: Data> WithEachRow<'s, T> for Stream<'s, T> {
-    fn with_some_rows<R: ExchangeData>(
+    fn with_each_row<R: ExchangeData>(
         self,
         name: &str,
         rows: Collection<'s, R>,
@@ -114,10 +107,10 @@ mod tests {
     }
 
     #[test]
-    fn an_event_meets_each_row_once_on_any_number_of_workers() {
-        // Names come, and twice somebody calls all that are there.
-        let events: Vec<(i64, Option<u8>)> =
-            vec![(1, Some(1)), (2, Some(2)), (3, None), (4, Some(1)), (5, Some(3)), (6, None)];
+    fn an_event_meets_each_row_of_its_part_once_on_any_number_of_workers() {
+        // Names come, some twice, and three times somebody calls: the odd ones, the even ones, all.
+        let names = [1, 2, 3, 4, 1, 6].into_iter().zip(1i64..).map(|(name, time)| (time, Some(name)));
+        let events: Vec<(i64, Option<u8>)> = names.chain([(7, None), (8, None), (10, None), (11, Some(9))]).collect();
         for workers in [1, 2, 4] {
             let (input, out) = (Events::new(events.clone()), Memory::new());
             let to_out = out.clone();
@@ -125,34 +118,17 @@ mod tests {
                 let events = job.source("events", input.clone(), Timing::by(|event: &(i64, Option<u8>)| event.0))?;
                 let (named, calls) = events.branch(|event| event.1.is_some());
                 let rows = named.key_by(|event| event.1.unwrap_or(0)).maintain("names", Names)?;
-                calls.with_each_row("all", rows)?.map(|((time, _), row)| (time, row)).sink("out", to_out.clone())
+                let part = |call: &(i64, Option<u8>)| (call.0 < 10).then_some(call.0 as u64 % 2);
+                let met = calls.with_each_row("called", rows, part, |row| u64::from(row.0) % 2)?;
+                met.map(|((time, _), row)| (time, row)).sink("out", to_out.clone())
             })
             .unwrap();
             let mut met = out.values();
             met.sort();
-            assert_eq!(met, [(3, (1, 1)), (3, (2, 1)), (6, (1, 2)), (6, (2, 1)), (6, (3, 1))], "{workers} workers");
+            let odd = [(7, (1, 2)), (7, (3, 1))];
+            let even = [(8, (2, 1)), (8, (4, 1)), (8, (6, 1))];
+            let all = [(10, (1, 2)), (10, (2, 1)), (10, (3, 1)), (10, (4, 1)), (10, (6, 1))];
+            assert_eq!(met, [&odd[..], &even, &all].concat(), "{workers} workers");
         }
-    }
-
-    #[test]
-    fn an_event_that_names_a_part_meets_its_rows_only() {
-        let (input, out) =
-            (Events::new((1..=9).map(|time| (time, (time <= 6).then_some(time as u8))).collect()), Memory::new());
-        let to_out = out.clone();
-        execute(Config { epoch_records: 1, ..Config::workers(2) }, move |job| {
-            let events = job.source("events", input.clone(), Timing::by(|event: &(i64, Option<u8>)| event.0))?;
-            let (named, calls) = events.branch(|event| event.1.is_some());
-            let rows = named.key_by(|event| event.1.unwrap_or(0)).maintain("names", Names)?;
-            // The seventh calls the odd ones, the eighth the even ones, the ninth all.
-            let part = |call: &(i64, Option<u8>)| (call.0 < 9).then_some(call.0 as u64 % 2);
-            let met = calls.with_some_rows("some", rows, part, |row| u64::from(row.0) % 2)?;
-            met.map(|((time, _), row)| (time, row.0)).sink("out", to_out.clone())
-        })
-        .unwrap();
-        let mut met = out.values();
-        met.sort();
-        let odd = [(7, 1), (7, 3), (7, 5), (8, 2), (8, 4), (8, 6)];
-        assert_eq!(met[..6], odd);
-        assert_eq!(met[6..], [1, 2, 3, 4, 5, 6].map(|name| (9, name)));
     }
 }

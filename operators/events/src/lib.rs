@@ -1,7 +1,7 @@
 //! Operators that let events through, hold them back or mark them: [`EachEvent::deduplicate`], [`EachEvent::sessionise`],
 //! [`EachEvent::rate_limit`], [`EachEvent::sample`]; and those that have all rows of a collection at hand:
 //! [`WithRules::with_rules`] for rules that change while the job runs, [`Asked::ask`] for questions to an index,
-//! [`WithEachRow::with_each_row`] for what has to be done again for all.
+//! [`WithEachRow::with_each_row`] for what has to be done again for all, or for a part of them.
 //!
 //! Those that depend on order take events in order of event time, so what they do depends neither on how events
 //! arrived nor on the number of workers; events behind the watermark are dropped and counted in the job's report.

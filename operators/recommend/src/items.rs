@@ -203,11 +203,6 @@ impl<I: Key> ItemIndex<I> {
         self.numbers.get(item).map(|number| &self.entries[*number as usize])
     }
 
-    /// Whether nothing is known.
-    pub fn is_empty(&self) -> bool {
-        self.numbers.is_empty()
-    }
-
     /// How often an item was touched, or how many baskets have it.
     pub(crate) fn counted(&self, item: &I) -> i64 {
         self.entry(item).map_or(0, |entry| entry.count)
@@ -366,8 +361,7 @@ mod tests {
                 }
             }
             let count = |item: u8| counts.get(&item).copied().unwrap_or(1) as f64;
-            let next = |place: usize, from: u8, to: u8, weight: f64| {
-                let _ = to;
+            let next = |place: usize, from: u8, _: u8, weight: f64| {
                 weight * (1.0 / ((asked.len() - place) as f64 * count(from).sqrt()))
             };
             let together = |_: usize, one: u8, to: u8, both: f64| both * both / (count(one) * count(to));
@@ -405,7 +399,7 @@ mod tests {
             for (item, count) in counts.clone() {
                 index.change(ItemRow::Counted { item, count }, false);
             }
-            prop_assert!(index.is_empty() && index.free.len() == index.entries.len());
+            prop_assert!(index.numbers.is_empty() && index.free.len() == index.entries.len());
         }
     }
 }

@@ -372,6 +372,29 @@ fn what_has_no_state_does_the_same_on_any_number_of_workers() {
 }
 
 #[test]
+fn an_event_is_split_for_both_streams_one_or_none_and_keeps_its_time_and_place() {
+    for workers in [1, 2, 4] {
+        let outs: [Memory<_>; 2] = std::array::from_fn(|_| Memory::new());
+        let to = outs.clone();
+        execute(Config { epoch_records: 7, ..Config::workers(workers) }, move |job| {
+            let numbers = job.source("numbers", Events::new((0..40).collect()), Timing::by(|n: &i64| *n))?;
+            let (twos, threes) = numbers.split_map(|n| ((n % 2 == 0).then_some(n * 10), (n % 3 == 0).then_some(-n)));
+            twos.sink("twos", to[0].clone())?;
+            threes.sink("threes", to[1].clone())
+        })
+        .unwrap();
+        let records = |out: &Memory<Record<i64>>| -> Vec<(Millis, Seq, i64)> {
+            out.take().into_iter().map(|(_, record)| (record.time, record.seq, record.value)).collect()
+        };
+        let every = |step: i64, by: i64| -> Vec<_> {
+            (0..40).step_by(step as usize).map(|n| (n, Seq::new(0, n as u64), n * by)).collect()
+        };
+        assert_eq!(records(&outs[0]), every(2, 10), "{workers} workers");
+        assert_eq!(records(&outs[1]), every(3, -1), "{workers} workers");
+    }
+}
+
+#[test]
 fn a_raw_operator_can_be_shown_with_all_that_it_reads() {
     execute(Config::workers(1), |job| {
         let source = |name| job.source(name, Events::new(vec![0]), Timing::by(|e: &Millis| *e));

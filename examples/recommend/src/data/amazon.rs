@@ -9,12 +9,17 @@ use tidemill::Millis;
 /// Reads S3-Rec's `Beauty.txt`: a user a line, then the items. The last item of each user is asked for, ranked among all
 /// items the user has not had; the models learn from all but the last two.
 pub fn beauty(file: &Path) -> anyhow::Result<Protocol> {
+    Ok(leave_one_out("beauty", "leave-one-out-full", &users_by_line(file)?, |_| Vec::new()))
+}
+
+/// The users of a file with a user a line, and their items in order.
+pub fn users_by_line(file: &Path) -> anyhow::Result<BTreeMap<u32, Vec<u32>>> {
     let mut users = BTreeMap::new();
     for (number, line) in super::numbers(file)?.into_iter().enumerate() {
         let [user, items @ ..] = line.as_slice() else { bail!("{}:{}: no user", file.display(), number + 1) };
         users.insert(*user, items.to_vec());
     }
-    Ok(leave_one_out("beauty", "leave-one-out-full", &users, |_| Vec::new()))
+    Ok(users)
 }
 
 /// Reads SASRec's `Video.txt`: a user and an item a line, in order. The last item of each user is asked for, ranked among a

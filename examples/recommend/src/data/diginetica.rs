@@ -51,6 +51,13 @@ pub fn sessions(folder: &Path) -> anyhow::Result<Protocol> {
     })
 }
 
+/// All sessions in order of time, those to learn from and those that ask.
+pub fn all_sessions(folder: &Path) -> anyhow::Result<Vec<Vec<u32>>> {
+    let mut all = super::numbers(&super::within(folder, "diginetica.train.sessions.txt"))?;
+    all.extend(super::numbers(&super::within(folder, "diginetica.test.sessions.txt"))?);
+    Ok(all)
+}
+
 /// What each item of a session after the first asks for.
 pub(super) fn prefixes(owner: u32, items: &[u32]) -> Vec<Question> {
     let ask = |at: usize| Question {

@@ -1,7 +1,6 @@
 //! What a shop says, in a file: its own lines, or a public data set as if they were some.
 
 use super::{Histories, amazon, diginetica, serenade};
-use crate::protocol::{Event, Protocol};
 use anyhow::ensure;
 use bundles::input::{Lines, Names, json_lines, online_retail};
 use shop_simulator::rules;
@@ -32,8 +31,8 @@ impl Files {
         self.lines.as_deref()
     }
 
-    /// Reads the file, if one is given. Of data sets of histories these are the views that [`Histories`] learns from; where
-    /// they have no times, one comes a second after the other.
+    /// Reads the file, if one is given. What data sets of histories have are views, all of them; where they have no times, one comes
+    /// a second after the other.
     ///
     /// # Errors
     ///
@@ -42,7 +41,10 @@ impl Files {
         let Files { lines, online_retail: invoices, histories } = self;
         let Histories { serenade, diginetica, beauty, video } = histories;
         let given = [lines, invoices, serenade, diginetica, beauty, video].into_iter().flatten().count();
-        ensure!(given <= 1, "there are {given} inputs: name one");
+        ensure!(
+            given <= 1,
+            "there are {given} inputs: name one of --lines, --online-retail, --serenade, --diginetica, --beauty and --video"
+        );
         if let Some(file) = lines {
             return Ok(Some(json_lines(file, rules()?)?));
         }
@@ -51,33 +53,39 @@ impl Files {
             // Somebody once bought 80,995 of one, and cancelled it.
             return Ok(Some(Lines { rules: Rules { most_pieces: 100_000, ..read.rules }, ..read }));
         }
-        let (protocol, has_times) = match (serenade, diginetica, beauty, video) {
-            (Some(folder), ..) => (serenade::prequential(folder)?, true),
-            (_, Some(folder), ..) => (diginetica::sessions(folder)?, false),
-            (_, _, Some(file), _) => (amazon::beauty(file)?, false),
-            (.., Some(file)) => (amazon::video(file)?, false),
+        let numbered = |owners: Vec<(u32, Vec<u32>)>| {
+            let touches =
+                owners.into_iter().flat_map(|(owner, items)| items.into_iter().map(move |item| (owner, item)));
+            (0..).zip(touches).map(|(number, (owner, item))| (SINCE + number * 1_000, owner, item)).collect()
+        };
+        let touches: Vec<(Millis, u32, u32)> = match (serenade, diginetica, beauty, video) {
+            (Some(folder), ..) => {
+                let events = serenade::prequential(folder)?.steps.into_iter().flat_map(|step| step.events);
+                events.map(|event| (event.time, event.owner, event.item)).collect()
+            }
+            (_, Some(folder), ..) => numbered((0..).zip(diginetica::all_sessions(folder)?).collect()),
+            (_, _, Some(file), _) => numbered(amazon::users_by_line(file)?.into_iter().collect()),
+            (.., Some(file)) => numbered(amazon::users(file)?.into_iter().collect()),
             _ => return Ok(None),
         };
-        views(protocol, has_times).map(Some)
+        // Nobody is taken for a bot.
+        let rules = Rules { most_lines: u32::MAX, ..rules()? };
+        let lines = (0..).zip(touches).map(view).collect();
+        Ok(Some(Lines { lines, rules, names: Names::default(), unreadable: Vec::new() }))
     }
 }
 
-/// The events of a protocol, as views. Nobody is taken for a bot.
-fn views(protocol: Protocol, has_times: bool) -> anyhow::Result<Lines> {
-    let events = protocol.steps.into_iter().flat_map(|step| step.events);
-    let view = |(id, event): (u64, Event)| Line {
+fn view((id, (time, owner, item)): (u64, (Millis, u32, u32))) -> Line {
+    Line {
         id,
-        time: if has_times { event.time } else { SINCE + id as Millis * 1_000 },
+        time,
         kind: Kind::View,
-        user: Some(event.owner.into()),
-        item: Some(event.item.into()),
+        user: Some(owner.into()),
+        item: Some(item.into()),
         order: None,
         category: None,
         number: None,
         amount: None,
         currency: None,
-    };
-    let rules = Rules { most_lines: u32::MAX, ..rules()? };
-    let lines = (0..).zip(events).map(view).collect();
-    Ok(Lines { lines, rules, names: Names::default(), unreadable: Vec::new() })
+    }
 }

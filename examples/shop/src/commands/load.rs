@@ -14,9 +14,10 @@ use shop_simulator::{Flags, Simulation};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tidemill::time::days;
-use tidemill::{Config, Epoch, Live, Millis, Sink, SinkError, Start, Table, Timing, Update};
+use tidemill::{Config, Epoch, Live, Millis, Report, Sink, SinkError, Start, Table, Timing, Update};
 use tidemill_recommend::Ranked;
 use tidemill_shop::{Kind, Line};
 
@@ -26,10 +27,10 @@ pub struct Arguments {
     #[command(flatten)]
     shop: Flags,
     /// Events a second.
-    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     rate: u64,
-    /// For so many seconds.
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    /// For so many seconds, after one that is not measured.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
     /// A folder with models, to answer with the Transformer and the fraud model too.
     #[arg(long, value_name = "DIR")]
@@ -121,7 +122,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let count = (warm_up + arguments.rate * arguments.seconds) as usize;
     ensure!(
         count <= lines.len() / 2,
-        "the simulated shop has {} lines, too few for {count} and as many before them: raise --users or --views",
+        "the simulated shop has {} lines, too few for {count} (--rate for a second more than --seconds) and as many before \
+         them: raise --users or --views, or lower --rate or --seconds",
         lines.len()
     );
     let past = lines.len() - count;
@@ -132,8 +134,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let began = Instant::now();
     for (place, line) in lines[..past].iter().enumerate() {
         if let Err(gone) = send(place, *line) {
-            let ended = job.join().map_err(|_| anyhow::anyhow!("the job panicked"))?;
-            return Err(ended.err().map_or(gone, anyhow::Error::from));
+            return Err(why_it_ended(job, gone));
         }
     }
     let history_s = began.elapsed().as_secs_f64();
@@ -164,7 +165,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 let mut measured = measured.lock().unwrap_or_else(PoisonError::into_inner);
                 measured.waiting.entry(user).or_default().push_back(due);
             }
-            send(past + place as usize, Line { time: (due / 1_000) as Millis, ..*line })?;
+            if let Err(gone) = send(past + place as usize, Line { time: (due / 1_000) as Millis, ..*line }) {
+                return Err(why_it_ended(job, gone));
+            }
         }
     }
     let sent_s = began.elapsed().as_secs_f64() - WARM_UP_S as f64;
@@ -211,4 +214,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     );
     report.finished()?;
     Ok(())
+}
+
+/// A job takes nothing more: because of an error, or of a signal.
+fn why_it_ended(job: JoinHandle<tidemill::Result<Report>>, gone: anyhow::Error) -> anyhow::Error {
+    match job.join() {
+        Err(_) => anyhow::anyhow!("the job panicked"),
+        Ok(ended) => ended.and_then(Report::finished).err().map_or(gone, anyhow::Error::from),
+    }
 }

@@ -1,14 +1,15 @@
 //! `shop run`: a stream, answered.
 
 use super::{options, print_list};
+use anyhow::ensure;
 use behaviour::catalogue::Catalogue;
-use bundles::input::{Lines, Names};
+use bundles::input::{Lines, Names, warn};
 use recommend::data::lines::Files;
 use rustc_hash::FxHashMap;
 use shop::forgotten;
 use shop::graph::{Options, answers};
 use shop_simulator::{Flags, SimulatedShop, rules};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tidemill::time::{days, minutes};
 use tidemill::{Config, Events, Millis, Report, SinkError, Table, Timing, execute};
@@ -136,12 +137,20 @@ pub fn paid(features: &Features) -> Transaction {
 /// Answers, and says what it took.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let settings = arguments.shop.settings();
+    if let (Some(read), Some(written)) = (arguments.files.own_lines(), &arguments.forgotten) {
+        let is_same = read.canonicalize().is_ok_and(|read| written.canonicalize().is_ok_and(|written| read == written));
+        ensure!(!is_same, "--forgotten would write over {}, which is read: name another file", read.display());
+    }
     let (input, rules, catalogue, names, end) = match arguments.files.read()? {
-        Some(Lines { lines, rules, names, .. }) => {
+        Some(Lines { lines, rules, names, unreadable }) => {
             let catalogue = Catalogue::of(&lines, &names);
             let input = match arguments.files.own_lines() {
-                Some(file) => Input::File(JsonLines::new(file.to_owned())),
-                None => Input::Lines(Events::new(lines)),
+                // Standard input has been read, and is not there a second time.
+                Some(file) if file != Path::new("-") => Input::File(JsonLines::new(file.to_owned())),
+                _ => {
+                    warn(&unreadable);
+                    Input::Lines(Events::new(lines))
+                }
             };
             (input, rules, catalogue, names, Millis::MAX / 4)
         }
