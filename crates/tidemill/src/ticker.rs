@@ -1,9 +1,11 @@
 //! Cuts epochs: one worker ticks, all sources follow.
 //!
 //! In replay the next epoch begins as soon as the sources are aligned and the results of an epoch
-//! some way back are out, in a live job when the clock says so too. Holding the next tick is all
-//! the back-pressure there is: nothing enters the graph between ticks, so a slow operator, model
-//! or sink slows its sources, and no queue grows.
+//! some way back are out; in a live job when those of the epoch before are out, and the clock says
+//! so too. So a live job's epochs are as long as its load makes them: what an epoch costs beside
+//! its events is paid less often the more there are. Holding the next tick is all the back-pressure
+//! there is: nothing enters the graph between ticks, so a slow operator, model or sink slows its
+//! sources, and no queue grows.
 
 use crate::checkpoint::Checkpoints;
 use crate::config::EPOCH_MS;
@@ -19,7 +21,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::{Scope, StreamVec};
 
-/// Epochs that may be under way at once.
+/// In replay so many epochs may be under way beside the one that begins.
 const SLACK: Epoch = 8;
 
 /// A live job without input for this many epochs ticks ten times more slowly.
@@ -71,7 +73,8 @@ pub(crate) fn ticker<'s>(scope: Scope<'s, Epoch>, runtime: &Rc<Runtime>) -> Stre
                     cap = None;
                     return;
                 }
-                if !runtime.alignment.borrow().ready(next) || runtime.probe.less_than(&next.saturating_sub(SLACK)) {
+                let slack = if runtime.live.get() { 0 } else { SLACK };
+                if !runtime.alignment.borrow().ready(next) || runtime.probe.less_than(&next.saturating_sub(slack)) {
                     return; // woken when either changes
                 }
                 let again = archive.as_ref().and_then(|archive| archive.past.wall(next));

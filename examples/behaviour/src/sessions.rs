@@ -4,7 +4,6 @@
 //! fall apart or go.
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use tidemill::differential_dataflow::consolidation::consolidate;
 use tidemill::time::BEGINNING;
 use tidemill::{Collection, Maintain, Millis, Order, Record, Result, Seq, Stream, Update};
@@ -85,8 +84,8 @@ struct Sessions {
 impl Maintain for Sessions {
     type Key = u64;
     type In = Update<Held>;
-    /// Whether it is a purchase, of each event by time and place.
-    type State = BTreeMap<(Millis, Seq), bool>;
+    /// In order of time and place, and whether it is a purchase.
+    type State = Vec<((Millis, Seq), bool)>;
     type Row = Session;
 
     const ORDER: Order = Order::Any;
@@ -99,10 +98,12 @@ impl Maintain for Sessions {
         // A purchase that goes and comes again with fewer pieces is what it was.
         consolidate(&mut net);
         for ((time, seq, bought), diff) in net {
-            if diff > 0 {
-                acts.insert((time, seq), bought);
-            } else {
-                acts.remove(&(time, seq));
+            let place = acts.partition_point(|(at, _)| *at < (time, seq));
+            match (acts.get_mut(place).filter(|(at, _)| *at == (time, seq)), diff > 0) {
+                (Some(act), true) => act.1 = bought,
+                (None, true) => acts.insert(place, ((time, seq), bought)),
+                (Some(_), false) => drop(acts.remove(place)),
+                (None, false) => {}
             }
         }
     }
@@ -134,6 +135,7 @@ impl Maintain for Sessions {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
     use tidemill::harness::Harness;
     use tidemill_shop::ShopEvent;
 

@@ -19,7 +19,7 @@ use std::rc::Rc;
 use tidemill::hash::stable_hash;
 use tidemill::time::{hours, minutes};
 use tidemill::{Collection, Millis, Result, Stream, Update};
-use tidemill_events::{AsOf, Asked, WithEachRow};
+use tidemill_events::{AsOf, Asked, AskedOfSeveral, Respondent, WithEachRow};
 use tidemill_inference::{Infer, Pool, Score};
 use tidemill_recommend::{
     Anew, ByLinks, Fact, Feedback, Hidden, Hiding, ItemRow, LastItems, Learned, Lessons, ListRules, Nearest,
@@ -161,29 +161,32 @@ pub fn recommend<'s>(
             of.with(list)
         });
     }
-    let links = ByLinks::after(last, suggested);
-    asked = asked.ask_map("suggest what follows", after.clone(), AsOf::Now, links, Suggestions::with)?;
-    let links = ByLinks::together(last, suggested);
-    asked = asked.ask_map("suggest what goes together", given.together, AsOf::Now, links, Suggestions::with)?;
     let short = histories.clone().map(move |session| {
         let items = session.items[session.items.len().saturating_sub(last)..].to_vec();
         Session { items, ..session }
     });
-    let neighbours = Neighbours::new(nearest, suggested);
-    asked = asked.ask_map("suggest by nearest histories", short, AsOf::Now, neighbours, Suggestions::with)?;
     let trends = Trends::new(suggested, move |item: Option<&u64>| item.map(|item| category(*item)));
-    asked = asked.ask_map("suggest what is trending", given.trends, AsOf::Now, trends, Suggestions::with)?;
+    let sources = vec![
+        Respondent::new(after.clone(), ByLinks::after(last, suggested)),
+        Respondent::new(given.together, ByLinks::together(last, suggested)),
+        Respondent::new(short, Neighbours::new(nearest, suggested)),
+        Respondent::new(given.trends, trends),
+    ];
     // What is suggested is both ranked and learnt from.
-    let (asked, learnt) = asked.split_map(move |of| {
-        let learnt = settings.learns.then(|| Feedback::suggested(&of));
-        (Some(of), learnt)
+    let asked = asked.ask_several("suggest", AsOf::Now, sources)?;
+    let (asked, learnt) = asked.split_map(move |(mut of, lists)| {
+        of.lists.extend(lists);
+        let candidates = of.candidates();
+        let learnt = settings.learns.then(|| Feedback::Suggested { user: of.user, candidates: candidates.clone() });
+        (Some((of, candidates)), learnt)
     });
     let ranker = Ranker::new(SOURCES.len(), RATE);
     let feedback = held.flat_map(move |change| feedback(change, settings.learns)).union(learnt);
     let lessons = feedback.key_by(|feedback| *feedback.user()).process("lessons", Lessons::new(settings.there))?;
     let weights = lessons.key_by(|_| ()).maintain("weights", Learned::new(ranker.clone()))?;
     let ranking = Ranking::new(ranker, settings.ranked);
-    let ranked = asked.ask_map("rank", weights.clone(), AsOf::Now, ranking, |of: Suggestions<u64, u64>, entries| {
+    // By what was learnt before this epoch: it teaches the ranker itself.
+    let ranked = asked.ask_map("rank", weights.clone(), AsOf::Before, ranking, |(of, _), entries| {
         Suggested::To(Ranked { user: of.user, as_of: of.as_of, entries })
     })?;
     let ranked = ranked.union(gone.union(left)).key_by(|of| *of.user()).maintain("ranked", Standing::new())?;

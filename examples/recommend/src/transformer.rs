@@ -41,7 +41,11 @@ pub struct Settings {
     /// Adam's weight decay.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub weight_decay: f64,
-    /// Draws first weights, order and dropout.
+    /// Items that each step draws to stand for the whole catalogue in its cross-entropy: a large catalogue is learnt many times
+    /// as fast. Without, the whole catalogue.
+    #[arg(long, value_name = "N")]
+    pub negatives: Option<usize>,
+    /// Draws first weights, order, dropout and negatives.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 }
@@ -59,6 +63,7 @@ impl Default for Settings {
             dropout: 0.5,
             learning_rate: 1e-3,
             weight_decay: 0.0,
+            negatives: None,
             seed: 1,
         }
     }
@@ -184,6 +189,7 @@ pub fn train_on(data: &str, histories: Vec<Vec<u32>>, settings: &Settings, folde
         batch: settings.batch,
         learning_rate: settings.learning_rate,
         weight_decay: settings.weight_decay,
+        negatives: settings.negatives,
         seed: settings.seed,
     };
     let empty = SasRec::new(description.clone(), settings.seed)?;

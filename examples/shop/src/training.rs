@@ -1,6 +1,6 @@
 //! The models of the graph, trained on what the graph itself makes of history.
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use fraud::history::History;
 use fraud::models::{self, Table, specs};
 use fraud::transaction::{DAY, Transaction};
@@ -93,6 +93,11 @@ impl Past {
     ///
     /// If there are no payments, or nothing can be written.
     pub fn train_frauds(&self, folder: &Path, config: Config) -> anyhow::Result<(usize, usize)> {
+        ensure!(
+            !self.payments.is_empty(),
+            "no payment is {LABEL_DELAY} days old, so of none it is known whether it was a fraud: give more days of history, \
+             more users, or more views of each (--days, --users, --views)"
+        );
         let history = History::of(self.payments.clone(), LABEL_DELAY, config)?;
         let table = Table::new(&history.payments, &history.features)?;
         let spec = specs().into_iter().find(|spec| spec.name == "mlp").context("there is no model `mlp`")?;

@@ -3,7 +3,7 @@
 use crate::follow::{Everywhere, Follower, follow};
 use tidemill::differential_dataflow::ExchangeData;
 use tidemill::differential_dataflow::consolidation::consolidate;
-use tidemill::{Collection, Data, Record, Result, Stream};
+use tidemill::{Collection, Data, Epoch, Record, Result, Stream};
 
 /// Answers questions from the rows of a collection.
 ///
@@ -31,6 +31,17 @@ pub enum AsOf {
     Before,
     /// Those that are true at the end of its epoch.
     Now,
+}
+
+impl AsOf {
+    /// The last epoch whose rows a question of this one sees. At the very first epoch there are none before it, and it waits
+    /// for its own.
+    pub(crate) fn last(self, epoch: Epoch) -> Epoch {
+        match self {
+            AsOf::Before => epoch.saturating_sub(1),
+            AsOf::Now => epoch,
+        }
+    }
 }
 
 /// Streams of questions.
@@ -91,6 +102,13 @@ impl<'s, Q: Data> Asked<'s, Q> for Stream<'s, Q> {
     }
 }
 
+/// Makes an epoch's changes.
+pub(crate) fn change<X: Index>(index: &mut X, mut changes: Vec<(X::Row, isize)>) {
+    consolidate(&mut changes);
+    let (gone, come): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(_, diff)| *diff < 0);
+    gone.into_iter().chain(come).for_each(|(row, diff)| index.change(row, diff));
+}
+
 /// Answers from an index.
 struct Answering<X, F> {
     index: X,
@@ -102,10 +120,8 @@ impl<X: Index, O: Data, F: FnMut(X::Question, X::Answer) -> O + 'static> Followe
     type In = X::Question;
     type Out = O;
 
-    fn change(&mut self, mut changes: Vec<(X::Row, isize)>) {
-        consolidate(&mut changes);
-        let (gone, come): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(_, diff)| *diff < 0);
-        gone.into_iter().chain(come).for_each(|(row, diff)| self.index.change(row, diff));
+    fn change(&mut self, changes: Vec<(X::Row, isize)>) {
+        change(&mut self.index, changes);
     }
 
     fn take(&mut self, Record { time, seq, value }: Record<X::Question>, made: &mut Vec<Record<O>>) {
@@ -117,6 +133,7 @@ impl<X: Index, O: Data, F: FnMut(X::Question, X::Answer) -> O + 'static> Followe
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{AskedOfSeveral, Respondent};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
     use tidemill::harness::Ledger;
@@ -170,6 +187,7 @@ mod tests {
         as_of: AsOf,
         falls: &[usize],
         workers: usize,
+        several: bool,
     ) -> Vec<Answered> {
         let (folder, ledger) = (tempfile::tempdir().unwrap(), Ledger::new());
         let starts = falls.iter().copied().chain([usize::MAX]);
@@ -180,7 +198,17 @@ mod tests {
             let done = execute(Config { epoch_records, checkpoints, ..Config::workers(workers) }, move |job| {
                 let events = job.source("events", input.clone(), Timing::by(|_: &(u8, i64)| 0))?;
                 let rows = events.clone().key_by(|event| event.0).maintain("latest", Latest)?;
-                events.ask("sums", rows, as_of, Sums::default())?.sink("out", to_ledger.clone())
+                let answered = if several {
+                    let two = [(); 2].map(|()| Respondent::new(rows.clone(), Sums::default()));
+                    let answered = events.ask_several("sums", as_of, two.into())?;
+                    answered.map(|(question, answers)| {
+                        assert!(answers.len() == 2 && answers[0] == answers[1], "{question:?}: {answers:?}");
+                        (question, answers[0])
+                    })
+                } else {
+                    events.ask("sums", rows, as_of, Sums::default())?
+                };
+                answered.sink("out", to_ledger.clone())
             });
             if let Err(error) = done {
                 assert!(fuse < usize::MAX && error.to_string().contains("as it was told to"), "{error}");
@@ -196,7 +224,7 @@ mod tests {
         #[test]
         fn questions_are_answered_from_the_rows_before_or_of_their_epoch(
             events in prop::collection::vec((0u8..5, 1i64..100), 1..60), epoch_records in 1usize..9,
-            now in any::<bool>(), falls in prop::collection::vec(any::<prop::sample::Index>(), 1..4),
+            now in any::<bool>(), several in any::<bool>(), falls in prop::collection::vec(any::<prop::sample::Index>(), 1..4),
         ) {
             let as_of = if now { AsOf::Now } else { AsOf::Before };
             let mut expected = vec![];
@@ -209,11 +237,11 @@ mod tests {
                 rows = after;
             }
             for workers in [1, 2, 4] {
-                let answers = answers(&events, epoch_records, as_of, &[], workers);
+                let answers = answers(&events, epoch_records, as_of, &[], workers, several);
                 prop_assert_eq!(&answers, &expected, "{} workers", workers);
             }
             let falls: Vec<usize> = falls.iter().map(|fall| fall.index(events.len())).collect();
-            prop_assert_eq!(&answers(&events, epoch_records, as_of, &falls, 1), &expected, "after {:?}", falls);
+            prop_assert_eq!(&answers(&events, epoch_records, as_of, &falls, 1, several), &expected, "after {:?}", falls);
         }
     }
 }

@@ -83,9 +83,9 @@ pub(crate) fn follow<'s, L: Follower>(
             };
             let mut output = output.activate();
             // Epoch by epoch, so that no event meets rows of a later one.
-            while let Some(first) = waiting.first_entry().filter(|first| over(first.key())) {
+            while let Some(first) = waiting.first_entry().filter(|first| over(&as_of.last(*first.key()))) {
                 let (epoch, (cap, records)) = first.remove_entry();
-                let last = if as_of == AsOf::Now { epoch } else { epoch.saturating_sub(1) };
+                let last = as_of.last(epoch);
                 change_through(&mut follower, &|change| *change <= last);
                 let mut session = output.session(&cap);
                 for record in records {

@@ -1,6 +1,7 @@
 //! Operators that let events through, hold them back or mark them: [`EachEvent::deduplicate`], [`EachEvent::sessionise`],
 //! [`EachEvent::rate_limit`], [`EachEvent::sample`]; and those that have all rows of a collection at hand:
-//! [`WithRules::with_rules`] for rules that change while the job runs, [`Asked::ask`] for questions to an index,
+//! [`WithRules::with_rules`] for rules that change while the job runs, [`Asked::ask`] for questions to an index
+//! and [`AskedOfSeveral::ask_several`] to several of them,
 //! [`WithEachRow::with_each_row`] for what has to be done again for all, or for a part of them.
 //!
 //! Those that depend on order take events in order of event time, so what they do depends neither on how events
@@ -32,6 +33,7 @@ mod limit;
 mod rules;
 mod sample;
 mod session;
+mod several;
 #[cfg(test)]
 mod testing;
 
@@ -41,6 +43,7 @@ pub use each_row::WithEachRow;
 pub use limit::RateLimit;
 pub use rules::WithRules;
 pub use session::{Sessioned, Sessionise};
+pub use several::{AskedOfSeveral, Respondent};
 
 use tidemill::{Data, Error, Key, Keyed, Millis, Result, Stream};
 

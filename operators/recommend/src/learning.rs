@@ -12,7 +12,7 @@ use tidemill::{Context, Key, Maintain, Millis, Order, Process, Record, Reject};
 use tidemill_events::Index;
 
 use crate::ranker::{Candidates, Ranker};
-use crate::suggest::{Entry, Suggestion, Suggestions};
+use crate::suggest::{Entry, Suggestions};
 
 /// What is known of how suggestions do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,22 +42,12 @@ pub enum Feedback<U, I> {
 }
 
 impl<U: Key, I: Key> Feedback<U, I> {
-    /// What is suggested, as far as a ranker weighs it.
-    pub fn suggested(suggestions: &Suggestions<U, I>) -> Self {
-        Feedback::Suggested { user: suggestions.user.clone(), candidates: candidates(&suggestions.lists) }
-    }
-
     /// Whose it is.
     pub fn user(&self) -> &U {
         match self {
             Feedback::Suggested { user, .. } | Feedback::Shown { user, .. } | Feedback::Chosen { user, .. } => user,
         }
     }
-}
-
-fn candidates<I: Key>(lists: &[Vec<Suggestion<I>>]) -> Candidates<I> {
-    let scored = |list: &Vec<Suggestion<I>>| list.iter().map(|of| (of.item.clone(), of.score)).collect();
-    Candidates::of(&lists.iter().map(scored).collect::<Vec<_>>())
 }
 
 /// That one of several items was chosen, and what the sources said of each.
@@ -186,7 +176,7 @@ impl<I: Key> Maintain for Learned<I> {
     }
 }
 
-/// Ranks what was suggested, by the weights that [`Learned`] keeps; before it has learnt anything, by those it begins with.
+/// Ranks what was suggested, with the candidates made of it, by the weights that [`Learned`] keeps; before it has learnt anything, by those it begins with.
 pub struct Ranking<U, I> {
     first: Ranker,
     now: Ranker,
@@ -203,7 +193,7 @@ impl<U, I> Ranking<U, I> {
 
 impl<U: Key, I: Key + ExchangeData> Index for Ranking<U, I> {
     type Row = WeightsRow;
-    type Question = Suggestions<U, I>;
+    type Question = (Suggestions<U, I>, Candidates<I>);
     type Answer = Vec<Entry<I>>;
 
     fn change(&mut self, WeightsRow(weights): WeightsRow, diff: isize) {
@@ -215,24 +205,25 @@ impl<U: Key, I: Key + ExchangeData> Index for Ranking<U, I> {
         }
     }
 
-    fn answer(&mut self, Suggestions { lists, .. }: &Suggestions<U, I>) -> Vec<Entry<I>> {
+    fn answer(&mut self, (Suggestions { lists, .. }, candidates): &Self::Question) -> Vec<Entry<I>> {
         let entry = |(item, source): (I, usize)| {
             let because = lists.get(source).and_then(|list| list.iter().find(|of| of.item == item)?.because.clone());
             Entry { item, source: source as u8, because }
         };
-        self.now.best(&candidates(lists), self.n).into_iter().map(entry).collect()
+        self.now.best(candidates, self.n).into_iter().map(entry).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::suggest::Suggestion;
     use tidemill::harness::Harness;
 
     fn suggested(user: u8, items: &[u8]) -> Feedback<u8, u8> {
         let list = items.iter().zip([4.0, 3.0, 2.0, 1.0]);
         let list = list.map(|(item, score)| Suggestion { item: *item, score, because: None }).collect();
-        Feedback::suggested(&Suggestions::new(user, 0, vec![]).with(list))
+        Feedback::Suggested { user, candidates: Suggestions::new(user, 0, vec![]).with(list).candidates() }
     }
 
     #[test]
@@ -263,23 +254,28 @@ mod tests {
             let list = |item| vec![Suggestion { item, score: 1.0, because: Some(99) }];
             Suggestions::new(1u8, 0, vec![]).with(list(bad)).with(list(good))
         };
+        let asked = |good, bad| {
+            let of = lists(good, bad);
+            let candidates = of.candidates();
+            (of, candidates)
+        };
         let first = Ranker::new(2, 0.1);
         let mut ranking = Ranking::new(first.clone(), 2);
         let order =
-            |ranking: &mut Ranking<u8, u8>| ranking.answer(&lists(2, 1)).into_iter().map(|of| of.item).collect();
+            |ranking: &mut Ranking<u8, u8>| ranking.answer(&asked(2, 1)).into_iter().map(|of| of.item).collect();
         let before: Vec<u8> = order(&mut ranking);
         assert_eq!(before, [1, 2], "two that are level: the lesser item");
         let learned = Learned::new(first);
         let (mut state, mut rows) = (None, Vec::new());
         let lesson = |n: u64| {
             let (good, bad) = (n as u8 % 50, n as u8 % 50 + 100);
-            let lesson = Lesson { candidates: candidates(&lists(good, bad).lists), chosen: good };
+            let lesson = Lesson { candidates: lists(good, bad).candidates(), chosen: good };
             Record { time: n as i64, seq: tidemill::Seq::new(0, n), value: lesson }
         };
         learned.update(&(), &mut state, &mut (0..100).map(lesson).collect());
         learned.rows(&(), &state, &mut rows);
         ranking.change(rows[0].clone(), 1);
-        let entries = ranking.answer(&lists(2, 1));
+        let entries = ranking.answer(&asked(2, 1));
         assert_eq!(entries[0], Entry { item: 2, source: 1, because: Some(99) });
         ranking.change(rows[0].clone(), -1);
         let after: Vec<u8> = order(&mut ranking);

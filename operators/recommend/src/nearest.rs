@@ -48,27 +48,47 @@ pub struct SessionIndex<S, I> {
     nearest: Nearest,
     items: FxHashMap<I, u32>,
     /// Of each item, by its number.
-    entries: Vec<Entry<S, I>>,
+    entries: Vec<Entry<I>>,
     /// Numbers whose items are in no session any more.
     free_items: Vec<u32>,
-    /// The items of each session, by its slot.
-    slots: Vec<Vec<u32>>,
+    slots: Vec<Slot<S>>,
     free_slots: Vec<u32>,
     sessions: usize,
     scratch: Scratch,
 }
 
-struct Entry<S, I> {
+struct Entry<I> {
     item: I,
-    /// The sessions that have it, with their slots: the most recent first.
-    sessions: VecDeque<(Reverse<Millis>, S, u32)>,
+    /// The slots of the sessions that have it: the most recent first.
+    sessions: VecDeque<u32>,
 }
+
+/// Where a session is.
+struct Slot<S> {
+    time: Millis,
+    /// None where there is none.
+    session: Option<S>,
+    /// The numbers of its items, each once.
+    items: Vec<u32>,
+}
+
+impl<S: Ord> Slot<S> {
+    /// The most recent first.
+    fn order(&self) -> (Reverse<Millis>, &Option<S>) {
+        (Reverse(self.time), &self.session)
+    }
+}
+
+/// How near a session is, when it was, and its slot.
+type Candidate = (f64, Reverse<Millis>, u32);
 
 /// Room that every answer needs, as large as the index. It is as it was after each.
 #[derive(Default)]
 struct Scratch {
     /// Of each slot, how near its session is; 0 if it is no candidate.
     near: Vec<f64>,
+    /// Sessions that may be near.
+    candidates: Vec<Candidate>,
     /// Of each item, its votes; 0 if it has none.
     votes: Vec<f64>,
     /// Of each item, 1 for the last of the session, 2 for the one before, …; 0 if it is not looked at.
@@ -135,47 +155,67 @@ impl<S: Key, I: Key> SessionIndex<S, I> {
     /// A session is there, with at least one item.
     pub fn insert(&mut self, session: &Session<S, I>) {
         let slot = self.free_slots.pop().unwrap_or_else(|| {
-            self.slots.push(Vec::new());
+            self.slots.push(Slot { time: 0, session: None, items: Vec::new() });
             self.scratch.near.push(0.0);
             self.slots.len() as u32 - 1
         });
-        let mut numbers = std::mem::take(&mut self.slots[slot as usize]);
-        for item in &session.items {
-            let number = self.number(item);
-            if !numbers.contains(&number) {
-                numbers.push(number);
-                let key = (Reverse(session.time), session.session.clone(), slot);
-                let sessions = &mut self.entries[number as usize].sessions;
-                let place = sessions.partition_point(|other| *other < key);
-                sessions.insert(place, key);
+        let mut items = std::mem::take(&mut self.slots[slot as usize].items);
+        for number in session.items.iter().map(|item| self.number(item)) {
+            if !items.contains(&number) {
+                items.push(number);
             }
         }
-        self.slots[slot as usize] = numbers;
+        self.slots[slot as usize] = Slot { time: session.time, session: Some(session.session.clone()), items };
+        let SessionIndex { slots, entries, .. } = self;
+        let order = slots[slot as usize].order();
+        for number in &slots[slot as usize].items {
+            let sessions = &mut entries[*number as usize].sessions;
+            // Most often it is the most recent one.
+            match sessions.front().is_none_or(|first| order < slots[*first as usize].order()) {
+                true => sessions.push_front(slot),
+                false => {
+                    let place = sessions.partition_point(|other| slots[*other as usize].order() < order);
+                    sessions.insert(place, slot);
+                }
+            }
+        }
         self.sessions += 1;
     }
 
     /// A session, as it was inserted, is gone.
     pub fn remove(&mut self, session: &Session<S, I>) {
         let Some(slot) = self.slot(session) else { return };
-        for number in std::mem::take(&mut self.slots[slot as usize]) {
-            let entry = &mut self.entries[number as usize];
-            if let Ok(place) = entry.sessions.binary_search(&(Reverse(session.time), session.session.clone(), slot)) {
-                entry.sessions.remove(place);
+        let SessionIndex { slots, entries, .. } = self;
+        let order = slots[slot as usize].order();
+        for number in &slots[slot as usize].items {
+            let entry = &mut entries[*number as usize];
+            let mut place = entry.sessions.partition_point(|other| slots[*other as usize].order() < order);
+            // Behind others that came at the same time under the same name, if there are any.
+            while entry.sessions.get(place).is_some_and(|other| *other != slot) {
+                place += 1;
             }
+            entry.sessions.remove(place);
             if entry.sessions.is_empty() {
                 self.items.remove(&entry.item);
-                self.free_items.push(number);
+                self.free_items.push(*number);
             }
         }
+        let gone = &mut slots[slot as usize];
+        gone.session = None;
+        gone.items.clear();
         self.free_slots.push(slot);
         self.sessions -= 1;
     }
 
     fn slot(&self, session: &Session<S, I>) -> Option<u32> {
         let entry = &self.entries[*self.items.get(session.items.first()?)? as usize];
-        let from = (Reverse(session.time), session.session.clone(), 0);
-        let found = entry.sessions.get(entry.sessions.partition_point(|other| *other < from))?;
-        (found.0 == Reverse(session.time) && found.1 == session.session).then_some(found.2)
+        let is_it = |slot: &Slot<S>| slot.time == session.time && slot.session.as_ref() == Some(&session.session);
+        let before = |slot: &Slot<S>| {
+            (Reverse(slot.time), slot.session.as_ref()) < (Reverse(session.time), Some(&session.session))
+        };
+        let place = entry.sessions.partition_point(|slot| before(&self.slots[*slot as usize]));
+        let slot = *entry.sessions.get(place)?;
+        is_it(&self.slots[slot as usize]).then_some(slot)
     }
 
     fn number(&mut self, item: &I) -> u32 {
@@ -203,7 +243,7 @@ impl<S: Key, I: Key> SessionIndex<S, I> {
     /// is in the index as `own`, has no vote.
     pub fn scores(&mut self, items: &[I], own: Option<&S>) -> Scores<I> {
         let Nearest { recent, neighbours, length } = self.nearest;
-        let Scratch { near, votes, place, voted, rare } = &mut self.scratch;
+        let Scratch { near, candidates, votes, place, voted, rare } = &mut self.scratch;
         let mut asked: Vec<(u32, f64)> = Vec::with_capacity(length.min(items.len()));
         let looked_at = &items[items.len().saturating_sub(length)..];
         let len = looked_at.len() as f64;
@@ -215,23 +255,24 @@ impl<S: Key, I: Key> SessionIndex<S, I> {
                 asked.push((number, (len - f64::from(back - 1)) / len));
             }
         }
-        let mut candidates: Vec<(f64, Reverse<Millis>, S, u32)> =
-            Vec::with_capacity(recent.min(self.sessions) * asked.len());
+        candidates.clear();
         for (number, weight) in &asked {
-            for (time, session, slot) in self.entries[*number as usize].sessions.iter().take(recent) {
+            for slot in self.entries[*number as usize].sessions.iter().take(recent) {
                 let near = &mut near[*slot as usize];
                 if *near == 0.0 {
-                    candidates.push((0.0, *time, session.clone(), *slot));
+                    candidates.push((0.0, Reverse(0), *slot));
                 }
                 *near += *weight;
             }
         }
-        candidates.retain_mut(|candidate| {
-            candidate.0 = std::mem::take(&mut near[candidate.3 as usize]);
-            own != Some(&candidate.2)
+        candidates.retain_mut(|(candidate, time, slot)| {
+            let Slot { time: at, session, .. } = &self.slots[*slot as usize];
+            (*candidate, *time) = (std::mem::take(&mut near[*slot as usize]), Reverse(*at));
+            own.is_none() || own != session.as_ref()
         });
-        let nearest_first = |a: &(f64, Reverse<Millis>, S, u32), b: &(f64, Reverse<Millis>, S, u32)| {
-            b.0.total_cmp(&a.0).then_with(|| (&a.1, &a.2).cmp(&(&b.1, &b.2)))
+        let session = |slot: u32| &self.slots[slot as usize].session;
+        let nearest_first = |a: &Candidate, b: &Candidate| {
+            b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)).then_with(|| session(a.2).cmp(session(b.2)))
         };
         if candidates.len() > neighbours {
             candidates.select_nth_unstable_by(neighbours, nearest_first);
@@ -239,8 +280,8 @@ impl<S: Key, I: Key> SessionIndex<S, I> {
         }
         // Sums of floats depend on their order.
         candidates.sort_unstable_by(nearest_first);
-        for (near, _, _, slot) in &candidates {
-            let numbers = &self.slots[*slot as usize];
+        for (near, _, slot) in candidates.iter() {
+            let numbers = &self.slots[*slot as usize].items;
             let shared = numbers.iter().map(|number| place[*number as usize]).filter(|place| *place > 0).min();
             let late = (1.0 - 0.1 * f64::from(shared.unwrap_or(1) - 1)).max(0.0);
             let vote = near * late * late;

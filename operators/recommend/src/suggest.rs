@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tidemill::{Key, Millis};
 
+use crate::ranker::Candidates;
+
 /// An item that a source suggests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Suggestion<I> {
@@ -41,6 +43,14 @@ impl<U, I> Suggestions<U, I> {
     pub fn with(mut self, list: Vec<Suggestion<I>>) -> Self {
         self.lists.push(list);
         self
+    }
+}
+
+impl<U, I: Key> Suggestions<U, I> {
+    /// What is suggested, as a ranker weighs it.
+    pub fn candidates(&self) -> Candidates<I> {
+        let scored = |list: &Vec<Suggestion<I>>| list.iter().map(|of| (of.item.clone(), of.score)).collect();
+        Candidates::of(&self.lists.iter().map(scored).collect::<Vec<_>>())
     }
 }
 

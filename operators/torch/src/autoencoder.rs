@@ -202,7 +202,7 @@ impl Autoencoder {
     ///
     /// [`Error::Write`], with the file.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        saved::write(path.as_ref(), &self.description, &self.store)
+        saved::write(path.as_ref(), &self.description, &self.store, Number::Float)
     }
 
     /// Reads what [`Autoencoder::save`] wrote.

@@ -22,7 +22,7 @@ impl Network {
     ///
     /// [`Error::Write`], with the file.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        write(path.as_ref(), self.description(), self.store())
+        write(path.as_ref(), self.description(), self.store(), Number::Float)
     }
 
     /// Reads what [`Network::save`] wrote.
@@ -37,14 +37,15 @@ impl Network {
     }
 }
 
-/// Writes a model's description and weights, and makes their folder.
-pub(crate) fn write(path: &Path, description: &impl Serialize, store: &VarStore) -> Result<(), Error> {
+/// Writes a model's description and weights, these as numbers of a kind, and makes their folder.
+pub(crate) fn write(path: &Path, description: &impl Serialize, store: &VarStore, kind: Number) -> Result<(), Error> {
     let (json, weights) = files(path);
     let to_write = |path: &Path, source| Error::Write { path: path.to_owned(), source };
     if let Some(folder) = json.parent() {
         fs::create_dir_all(folder).map_err(|error| to_write(folder, error))?;
     }
-    let tensors: Vec<(String, Tensor)> = tensors(store).into_iter().collect();
+    let tensors: Vec<(String, Tensor)> =
+        tensors(store).into_iter().map(|(name, tensor)| (name, tensor.to_kind(kind))).collect();
     Tensor::write_safetensors(&tensors, &weights)
         .map_err(|error| to_write(&weights, std::io::Error::other(reason(&error))))?;
     let text = serde_json::to_string_pretty(description).map_err(|error| to_write(&json, error.into()))?;
@@ -75,7 +76,7 @@ pub(crate) fn read_weights(path: &Path, store: &VarStore) -> Result<(), Error> {
             let (expected, found) = (own.size(), tensor.size());
             return Err(Error::TensorShape { path: path(), name, expected, found });
         }
-        if tensor.kind() != Number::Float {
+        if !matches!(tensor.kind(), Number::Float | Number::Half) {
             let found = format!("{:?}", tensor.kind());
             return Err(Error::TensorKind { path: path(), name, found });
         }

@@ -103,7 +103,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let probe = Probe { table: table.clone(), measured: Arc::clone(&measured) };
     let (live, feeds) = Live::<Line>::new(arguments.engine.workers, 1 << 16);
     let mut config = Config::from_flags(&arguments.engine)?;
-    config.epoch_ms.get_or_insert(5);
+    config.epoch_ms.get_or_insert(2);
     let rules = options.rules.clone();
     let job = std::thread::spawn(move || {
         tidemill::execute(config, move |job| {
@@ -146,26 +146,39 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             lists = (table.len(), Instant::now());
         }
     }
+    // What is measured is known before: a table that grows under load would make its events late.
+    let mut sent_before: FxHashSet<u64> = lines[..past].iter().map(|line| line.id).collect();
+    let answered = |line: &Line| matches!((line.kind, line.user, line.item), (Kind::View, Some(_), Some(_)));
+    let is_measured: Vec<bool> = (0u64..)
+        .zip(&lines[past..])
+        .map(|(place, line)| sent_before.insert(line.id) && place >= warm_up && answered(line))
+        .collect();
     let (start, began) = (micros(), Instant::now());
     let mut load = (0u64..).zip(&lines[past..]).peekable();
-    let mut sent_before: FxHashSet<u64> = lines[..past].iter().map(|line| line.id).collect();
     while let Some((next, _)) = load.peek() {
         let due = |place: u64| Duration::from_micros(place * 1_000_000 / arguments.rate);
         if let Some(early) = due(*next).checked_sub(began.elapsed()) {
             std::thread::sleep(early.max(TICK)); // the next event is not due yet
         }
         let passed = began.elapsed();
-        while let Some((place, line)) = load.next_if(|(place, _)| due(*place) <= passed) {
-            let due = start + due(place).as_micros() as u64;
-            if let (Kind::Forget, Some(user)) = (line.kind, line.user) {
-                measured.lock().unwrap_or_else(PoisonError::into_inner).waiting.remove(&user);
+        let now_due: Vec<(u64, Line)> = std::iter::from_fn(|| load.next_if(|(place, _)| due(*place) <= passed))
+            .map(|(place, line)| {
+                (place, Line { time: ((start + due(place).as_micros() as u64) / 1_000) as Millis, ..*line })
+            })
+            .collect();
+        // Before they are sent, and not while: a job that is behind takes nothing until its lists are written.
+        let mut noted = measured.lock().unwrap_or_else(PoisonError::into_inner);
+        for (place, line) in &now_due {
+            let Some(user) = line.user else { continue };
+            if line.kind == Kind::Forget {
+                noted.waiting.remove(&user);
+            } else if is_measured[*place as usize] {
+                noted.waiting.entry(user).or_default().push_back(start + due(*place).as_micros() as u64);
             }
-            let is_first = sent_before.insert(line.id) && place >= warm_up;
-            if let (Kind::View, Some(user), Some(_), true) = (line.kind, line.user, line.item, is_first) {
-                let mut measured = measured.lock().unwrap_or_else(PoisonError::into_inner);
-                measured.waiting.entry(user).or_default().push_back(due);
-            }
-            if let Err(gone) = send(past + place as usize, Line { time: (due / 1_000) as Millis, ..*line }) {
+        }
+        drop(noted);
+        for (place, line) in now_due {
+            if let Err(gone) = send(past + place as usize, line) {
                 return Err(why_it_ended(job, gone));
             }
         }

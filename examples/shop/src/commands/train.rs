@@ -1,6 +1,6 @@
 //! `shop train`: the models, from what the graph makes of history.
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use recommend::transformer::Settings;
 use shop::training::Past;
 use shop_simulator::{Flags, SimulatedShop, rules};
@@ -27,6 +27,7 @@ pub struct Arguments {
 
 /// Trains both.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    ensure!(arguments.transformer.epochs > 0, "0 epochs teach nothing: say --epochs 1 at least");
     let folder = &arguments.models;
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     tidemill_torch::one_thread_each();

@@ -72,4 +72,14 @@ impl SasRecLayers {
         let count = count.min(self.items.size()[0] - 1 - first);
         lead.matmul(&self.items.narrow(0, first + 1, count).transpose(0, 1))
     }
+
+    /// The scores of these items `[count]`, by their numbers, for each of what leads to them: `[rows, count]`.
+    pub(crate) fn scores_among(&self, lead: &Tensor, items: &Tensor) -> Tensor {
+        lead.matmul(&self.items.index_select(0, items).transpose(0, 1))
+    }
+
+    /// The score of one item for each of what leads to them, `[rows]`.
+    pub(crate) fn scores_each(&self, lead: &Tensor, items: &Tensor) -> Tensor {
+        (lead * self.items.index_select(0, items)).sum_dim_intlist(-1, false, Number::Float)
+    }
 }
