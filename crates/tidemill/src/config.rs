@@ -27,7 +27,8 @@ pub struct Flags {
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub workers: usize,
 
-    /// Cut epochs by the clock, one every so many milliseconds, even if all input is bounded.
+    /// Cut epochs by the clock, one every so many milliseconds, even if all input is bounded; one that takes longer is waited
+    /// for.
     #[arg(long, value_name = "MS")]
     pub epoch_ms: Option<u64>,
 
@@ -133,7 +134,8 @@ pub struct Config {
     pub workers: usize,
     /// The processes that run the job together, where there are several.
     pub cluster: Option<Cluster>,
-    /// Milliseconds between epochs of a live job; given explicitly, replays use it too.
+    /// Milliseconds between epochs of a live job, at least: the next one begins when the results of the one before are out.
+    /// Given explicitly, replays use it too.
     pub epoch_ms: Option<u64>,
     /// Records an epoch takes from each partition at most.
     pub epoch_records: usize,

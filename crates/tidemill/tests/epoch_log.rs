@@ -129,8 +129,14 @@ struct Ledgers {
     walls: Ledger<Record<Sale>>,
 }
 
-fn run(shop: &Arc<Shop>, workers: usize, tables: &Ledgers, folder: &tempfile::TempDir) -> Result<(), Error> {
-    let checkpoints = Checkpointing { interval_ms: 7, ..Checkpointing::to(folder.path().to_str().unwrap()) };
+fn run(
+    shop: &Arc<Shop>,
+    workers: usize,
+    tables: &Ledgers,
+    folder: &tempfile::TempDir,
+    interval_ms: i64,
+) -> Result<(), Error> {
+    let checkpoints = Checkpointing { interval_ms, ..Checkpointing::to(folder.path().to_str().unwrap()) };
     let config = Config { epoch_ms: Some(1), checkpoints: Some(checkpoints), ..Config::workers(workers) };
     let shop = Arc::clone(shop);
     let (to_sales, to_bought, to_walls) = (tables.sales.clone(), tables.bought.clone(), tables.walls.clone());
@@ -175,13 +181,13 @@ proptest! {
         let tables = Ledgers { sales: Ledger::new(), bought: Ledger::new(), walls: Ledger::new() };
         for (fuse, workers) in falls {
             shop.fuse.store(fuse, Ordering::SeqCst);
-            match run(&shop, workers, &tables, &folder) {
+            match run(&shop, workers, &tables, &folder, 7) {
                 Err(Error::Source { reason, .. }) => prop_assert!(reason.contains("the fuse has blown"), "{}", reason),
                 other => other.unwrap(),
             }
         }
         shop.fuse.store(usize::MAX, Ordering::SeqCst);
-        run(&shop, last, &tables, &folder).unwrap();
+        run(&shop, last, &tables, &folder, 7).unwrap();
 
         let mut sold: Vec<Sale> = tables.sales.items().into_iter().map(|record| record.value).collect();
         sold.sort_by_key(|sale| sale.id);
@@ -261,7 +267,8 @@ fn a_source_that_gives_less_than_before_is_refused() {
     };
     let folder = tempfile::tempdir().unwrap();
     let tables = Ledgers { sales: Ledger::new(), bought: Ledger::new(), walls: Ledger::new() };
-    assert!(run(&shop(100, 20), 1, &tables, &folder).is_err());
-    let refused = run(&shop(3, usize::MAX), 1, &tables, &folder).unwrap_err().to_string();
+    // Without a checkpoint all of it has to be given again.
+    assert!(run(&shop(100, 20), 1, &tables, &folder, 3_600_000).is_err());
+    let refused = run(&shop(3, usize::MAX), 1, &tables, &folder, 3_600_000).unwrap_err().to_string();
     assert!(refused.contains("and had more before"), "{refused}");
 }

@@ -34,16 +34,18 @@ fn main() -> Result<(), Error> {
         }
         println!();
     }
-    print!("{:26}", "sasrec 64 x 2, top 10");
-    for batch in BATCHES {
-        print!("{:>10.0}", sasrec_rate(batch)?);
+    for feed_forward in [64, 256] {
+        print!("{:26}", format!("sasrec 64 x 2, {feed_forward} between"));
+        for batch in BATCHES {
+            print!("{:>10.0}", sasrec_rate(batch, feed_forward)?);
+        }
+        println!("  (top 10 of 50,000 items after 50)");
     }
-    println!("  (50 of 50,000 items)");
     Ok(())
 }
 
 /// Users a second whose next 10 of 50,000 items SASRec tells from their last 50, as [`rate`].
-fn sasrec_rate(batch: usize) -> Result<f64, Error> {
+fn sasrec_rate(batch: usize, feed_forward: usize) -> Result<f64, Error> {
     let (items, length) = (50_000, 50);
     let network = SasRec::new(
         sasrec::Description {
@@ -51,7 +53,7 @@ fn sasrec_rate(batch: usize) -> Result<f64, Error> {
             width: 64,
             heads: 2,
             blocks: 2,
-            feed_forward: 64,
+            feed_forward,
             length,
             dropout: 0.0,
             training: serde_json::Value::Null,
