@@ -18,8 +18,8 @@ pub struct Suggestion<I> {
 
 /// What is asked for a user, and what the sources have said so far.
 ///
-/// It goes from source to source as a question (`tidemill-events`' `ask`) or as a row of a model (`tidemill-inference`'s
-/// `infer`), and each adds its list.
+/// It goes as a row to a model (`tidemill-inference`'s `infer`) and as a question to the other sources (`tidemill-events`'
+/// `ask_several`), and each adds its list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(bound = "U: Key, I: Key")]
 pub struct Suggestions<U, I> {
