@@ -3,10 +3,13 @@
 use crate::protocol::Protocol;
 use anyhow::{Context, bail, ensure};
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Instant;
 use tidemill_recommend::Scores;
-use tidemill_torch::sasrec::{Description, Options, SasRec};
+use tidemill_torch::Random;
+use tidemill_torch::sasrec::{Beside, Description, Options, SasRec};
+use tidemill_torch::train::Schedule;
 
 /// How to train.
 #[derive(clap::Args, Clone, Debug)]
@@ -38,13 +41,22 @@ pub struct Settings {
     /// Adam's step size.
     #[arg(long, value_name = "STEP", default_value_t = 1e-3)]
     pub learning_rate: f64,
+    /// The step size goes down to 0 at the last epoch, along half a cosine.
+    #[arg(long)]
+    pub cosine: bool,
     /// Adam's weight decay.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub weight_decay: f64,
     /// Items that each step draws to stand for the whole catalogue in its cross-entropy: a large catalogue is learnt many times
     /// as fast. Without, the whole catalogue.
     #[arg(long, value_name = "N")]
-    pub negatives: Option<usize>,
+    pub negatives: Option<NonZeroUsize>,
+    /// What is drawn stands for itself only, and the network is judged beside as many: for lists that are ranked among a few.
+    #[arg(long, requires = "negatives")]
+    pub few: bool,
+    /// Scores are cosines divided by this, and not inner products: popular items have less of an advantage then.
+    #[arg(long, value_name = "T")]
+    pub temperature: Option<f64>,
     /// Draws first weights, order, dropout and negatives.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
@@ -62,9 +74,22 @@ impl Default for Settings {
             length: 50,
             dropout: 0.5,
             learning_rate: 1e-3,
+            cosine: false,
             weight_decay: 0.0,
             negatives: None,
+            few: false,
+            temperature: None,
             seed: 1,
+        }
+    }
+}
+
+impl Settings {
+    fn beside(&self) -> Beside {
+        match self.negatives {
+            None => Beside::Catalogue,
+            Some(drawn) if self.few => Beside::Few(drawn),
+            Some(drawn) => Beside::Sample(drawn),
         }
     }
 }
@@ -182,14 +207,16 @@ pub fn train_on(data: &str, histories: Vec<Vec<u32>>, settings: &Settings, folde
         feed_forward: 4 * settings.width,
         length: settings.length,
         dropout: settings.dropout,
+        temperature: settings.temperature,
         training: serde_json::Value::Null,
     };
     let options = Options {
         epochs: settings.epochs,
         batch: settings.batch,
         learning_rate: settings.learning_rate,
+        schedule: if settings.cosine { Schedule::Cosine } else { Schedule::Constant },
         weight_decay: settings.weight_decay,
-        negatives: settings.negatives,
+        beside: settings.beside(),
         seed: settings.seed,
     };
     let empty = SasRec::new(description.clone(), settings.seed)?;
@@ -210,7 +237,7 @@ pub fn train_on(data: &str, histories: Vec<Vec<u32>>, settings: &Settings, folde
     let mut failure = None;
     let mut network = SasRec::new(description, settings.seed)?;
     network.train(&shown, &options, |epoch, loss, network| {
-        let judged = judge(network, &held);
+        let judged = judge(network, &held, options.beside);
         let saved = judged.and_then(|found| {
             if found > best {
                 (best, since) = (found, 0);
@@ -232,15 +259,36 @@ pub fn train_on(data: &str, histories: Vec<Vec<u32>>, settings: &Settings, folde
     Ok(())
 }
 
-/// NDCG@10 of what was held back, among all items.
-fn judge(network: &SasRec, held: &[(Vec<u32>, u32)]) -> anyhow::Result<f64> {
-    let mut gain = 0.0;
+/// NDCG@10 of what was held back: among all items, or beside as few as it was told from.
+fn judge(network: &SasRec, held: &[(Vec<u32>, u32)], beside: Beside) -> anyhow::Result<f64> {
+    let (mut gain, mut random) = (0.0, Random::new(0));
     for held in held.chunks(AT_ONCE) {
         let histories: Vec<&[u32]> = held.iter().map(|(history, _)| history.as_slice()).collect();
-        for (top, (_, last)) in network.top(&histories, 10)?.into_iter().zip(held) {
-            let place = top.iter().position(|(item, _)| item == last);
-            gain += place.map_or(0.0, |place| 1.0 / (place as f64 + 2.0).log2());
-        }
+        let places: Vec<Option<usize>> = match beside {
+            Beside::Few(drawn) => {
+                let (scores, items) = (network.scores(&histories)?, network.description().items);
+                let place = |(scores, (_, last)): (&[f32], &(Vec<u32>, u32))| {
+                    let own = scores[*last as usize - 1];
+                    let others =
+                        (0..drawn.get()).map(|_| random.below(items)).filter(|item| item + 1 != *last as usize);
+                    Some(others.filter(|item| scores[*item] >= own).count())
+                };
+                scores.chunks(items).zip(held).map(place).collect()
+            }
+            Beside::Catalogue | Beside::Sample(_) => {
+                let tops = network.top(&histories, 10)?;
+                let place = |(top, (_, last)): (Vec<(u32, f32)>, &(Vec<u32>, u32))| {
+                    top.iter().position(|(item, _)| item == last)
+                };
+                tops.into_iter().zip(held).map(place).collect()
+            }
+        };
+        gain += places
+            .into_iter()
+            .flatten()
+            .filter(|place| *place < 10)
+            .map(|place| 1.0 / (place as f64 + 2.0).log2())
+            .sum::<f64>();
     }
     Ok(gain / held.len().max(1) as f64)
 }

@@ -6,7 +6,7 @@ use tidemill::{Collection, Key, Keyed, Result, Update};
 use tidemill_rank::Ranks;
 
 use crate::links::{Link, Linked};
-use crate::scores::Scores;
+use crate::scores::{Scores, best_of};
 use crate::suggest::Suggestion;
 use crate::touch::Touch;
 
@@ -82,6 +82,8 @@ pub struct ItemIndex<I> {
     numbers: FxHashMap<I, u32>,
     /// By number.
     entries: Vec<Entry<I>>,
+    /// Of each item, by number, how often it was touched, or how many baskets have it; 0 if that is not known.
+    counts: Vec<i64>,
     /// Numbers of items that nothing is known of any more.
     free: Vec<u32>,
     /// Of each item, by number, its score while an answer is made.
@@ -102,8 +104,6 @@ struct Score {
 #[derive(Clone, Debug)]
 struct Entry<I> {
     item: I,
-    /// How often it was touched, or how many baskets have it; 0 if that is not known.
-    count: i64,
     /// The numbers of those that are linked with it, in order, and what these links weigh.
     links: Vec<(u32, i64)>,
     /// How many items it is linked with the other way around.
@@ -122,6 +122,7 @@ impl<I: Key> ItemIndex<I> {
         ItemIndex {
             numbers: FxHashMap::default(),
             entries: Vec::new(),
+            counts: Vec::new(),
             free: Vec::new(),
             scores: Vec::new(),
             scored: Vec::new(),
@@ -158,13 +159,13 @@ impl<I: Key> ItemIndex<I> {
             }
             (ItemRow::Counted { item, count }, true) => {
                 let number = self.number(item);
-                self.entries[number as usize].count = count;
+                self.counts[number as usize] = count;
             }
             (ItemRow::Counted { item, count }, false) => {
                 let Some(&number) = self.numbers.get(&item) else { return };
-                let entry = &mut self.entries[number as usize];
-                if entry.count == count {
-                    entry.count = 0;
+                let known = &mut self.counts[number as usize];
+                if *known == count {
+                    *known = 0;
                     self.forget_unknown(number);
                 }
             }
@@ -175,7 +176,7 @@ impl<I: Key> ItemIndex<I> {
         if let Some(number) = self.numbers.get(&item) {
             return *number;
         }
-        let entry = Entry { item: item.clone(), count: 0, links: Vec::new(), linked_from: 0 };
+        let entry = Entry { item: item.clone(), links: Vec::new(), linked_from: 0 };
         let number = match self.free.pop() {
             Some(number) => {
                 self.entries[number as usize] = entry;
@@ -183,6 +184,7 @@ impl<I: Key> ItemIndex<I> {
             }
             None => {
                 self.entries.push(entry);
+                self.counts.push(0);
                 self.scores.push(Score::default());
                 self.entries.len() as u32 - 1
             }
@@ -193,7 +195,7 @@ impl<I: Key> ItemIndex<I> {
 
     fn forget_unknown(&mut self, number: u32) {
         let entry = &self.entries[number as usize];
-        if entry.count == 0 && entry.links.is_empty() && entry.linked_from == 0 {
+        if self.counts[number as usize] == 0 && entry.links.is_empty() && entry.linked_from == 0 {
             self.numbers.remove(&entry.item);
             self.free.push(number);
         }
@@ -205,7 +207,7 @@ impl<I: Key> ItemIndex<I> {
 
     /// How often an item was touched, or how many baskets have it.
     pub(crate) fn counted(&self, item: &I) -> i64 {
-        self.entry(item).map_or(0, |entry| entry.count)
+        self.numbers.get(item).map_or(0, |number| self.counts[*number as usize])
     }
 
     /// What the link of an item with another weighs, if there is one.
@@ -226,6 +228,11 @@ impl<I: Key> ItemIndex<I> {
         self.numbers.keys()
     }
 
+    /// How often, as a divisor: an item that nothing is known of counts once.
+    fn divisor(&self, number: u32) -> f64 {
+        self.counts[number as usize].max(1) as f64
+    }
+
     fn add(&mut self, to: u32, score: f64, because: usize) {
         let said = &mut self.scores[to as usize];
         if said.sum == 0.0 {
@@ -240,8 +247,8 @@ impl<I: Key> ItemIndex<I> {
     fn add_next(&mut self, history: &[I]) {
         for (place, item) in history.iter().enumerate().rev() {
             let Some(&number) = self.numbers.get(item) else { continue };
-            let entry = &mut self.entries[number as usize];
-            let (links, share) = (std::mem::take(&mut entry.links), entry.share(history.len() - place));
+            let links = std::mem::take(&mut self.entries[number as usize].links);
+            let share = 1.0 / ((history.len() - place) as f64 * self.divisor(number).sqrt());
             links.iter().for_each(|(to, weight)| self.add(*to, *weight as f64 * share, place));
             self.entries[number as usize].links = links;
         }
@@ -250,11 +257,10 @@ impl<I: Key> ItemIndex<I> {
     fn add_together(&mut self, basket: &[I]) {
         for (place, item) in basket.iter().enumerate() {
             let Some(&number) = self.numbers.get(item) else { continue };
-            let entry = &mut self.entries[number as usize];
-            let (links, have) = (std::mem::take(&mut entry.links), entry.divisor());
+            let (links, have) = (std::mem::take(&mut self.entries[number as usize].links), self.divisor(number));
             for (to, both) in links.iter().filter(|(to, _)| *to != number) {
                 let both = *both as f64;
-                self.add(*to, both * both / (have * self.entries[*to as usize].divisor()), place);
+                self.add(*to, both * both / (have * self.divisor(*to)), place);
             }
             self.entries[number as usize].links = links;
         }
@@ -273,15 +279,9 @@ impl<I: Key> ItemIndex<I> {
             self.scores[*number as usize].sum = 0.0;
         }
         let ItemIndex { entries, scores, scored, .. } = self;
-        let mut best: Vec<(f64, u32)> = scored.iter().map(|number| (scores[*number as usize].sum, *number)).collect();
-        best.retain(|(sum, _)| *sum > 0.0);
         let item = |number: u32| &entries[number as usize].item;
-        let order = |a: &(f64, u32), b: &(f64, u32)| b.0.total_cmp(&a.0).then_with(|| item(a.1).cmp(item(b.1)));
-        if best.len() > n && n > 0 {
-            best.select_nth_unstable_by(n - 1, order);
-        }
-        best.truncate(n);
-        best.sort_unstable_by(order);
+        let sums = scored.iter().map(|number| (scores[*number as usize].sum, *number));
+        let best = best_of(sums.filter(|(sum, _)| *sum > 0.0).collect(), n, item);
         let because = |number: u32| asked.get(scores[number as usize].because as usize).cloned();
         let suggestion = |(score, number)| Suggestion { item: item(number).clone(), score, because: because(number) };
         let best = best.into_iter().map(suggestion).collect();
@@ -316,18 +316,6 @@ impl<I: Key> ItemIndex<I> {
     pub fn best_together(&mut self, basket: &[I], had: &[I], n: usize) -> Vec<Suggestion<I>> {
         self.add_together(basket);
         self.take_best(basket, had, n)
-    }
-}
-
-impl<I> Entry<I> {
-    /// How often, as a divisor: an item that nothing is known of counts once.
-    fn divisor(&self) -> f64 {
-        self.count.max(1) as f64
-    }
-
-    /// What its links count for at this place from the end of a history.
-    fn share(&self, back: usize) -> f64 {
-        1.0 / (back as f64 * self.divisor().sqrt())
     }
 }
 

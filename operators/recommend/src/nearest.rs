@@ -12,7 +12,8 @@ use std::cmp::Reverse;
 use std::collections::VecDeque;
 use tidemill::{Key, Millis};
 
-use crate::scores::Scores;
+use crate::scores::{Scores, best_of};
+use crate::suggest::Suggestion;
 
 /// How many sessions are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,24 +60,22 @@ pub struct SessionIndex<S, I> {
 
 struct Entry<I> {
     item: I,
-    /// The slots of the sessions that have it: the most recent first.
-    sessions: VecDeque<u32>,
+    /// When the sessions that have it were, and their slots: the most recent first.
+    sessions: VecDeque<(Millis, u32)>,
 }
 
 /// Where a session is.
 struct Slot<S> {
-    time: Millis,
     /// None where there is none.
     session: Option<S>,
     /// The numbers of its items, each once.
     items: Vec<u32>,
 }
 
-impl<S: Ord> Slot<S> {
-    /// The most recent first.
-    fn order(&self) -> (Reverse<Millis>, &Option<S>) {
-        (Reverse(self.time), &self.session)
-    }
+/// Whether the session of a time and a slot is more recent than one of a time and a name; of those of the same time the
+/// lesser name counts as more recent.
+fn is_before<S: Ord>(slots: &[Slot<S>], (time, slot): (Millis, u32), than: (Millis, Option<&S>)) -> bool {
+    time > than.0 || time == than.0 && slots[slot as usize].session.as_ref() < than.1
 }
 
 /// How near a session is, when it was, and its slot.
@@ -104,6 +103,17 @@ struct Rare {
     all: usize,
     /// For an item that is in 0, 1, 2, … of them; NaN where nobody has asked yet.
     by: Vec<f64>,
+}
+
+impl Scratch {
+    /// The votes of each item that had any, by its number, and how much they count for it; then nobody has voted.
+    fn take_votes<I>(&mut self, entries: &[Entry<I>], sessions: usize) -> impl Iterator<Item = (f64, u32)> {
+        let Scratch { votes, voted, rare, .. } = self;
+        voted.drain(..).map(move |number| {
+            let votes = std::mem::take(&mut votes[number as usize]);
+            (votes * rare.of(sessions, entries[number as usize].sessions.len()), number)
+        })
+    }
 }
 
 impl Rare {
@@ -155,7 +165,7 @@ impl<S: Key, I: Key> SessionIndex<S, I> {
     /// A session is there, with at least one item.
     pub fn insert(&mut self, session: &Session<S, I>) {
         let slot = self.free_slots.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { time: 0, session: None, items: Vec::new() });
+            self.slots.push(Slot { session: None, items: Vec::new() });
             self.scratch.near.push(0.0);
             self.slots.len() as u32 - 1
         });
@@ -165,17 +175,17 @@ impl<S: Key, I: Key> SessionIndex<S, I> {
                 items.push(number);
             }
         }
-        self.slots[slot as usize] = Slot { time: session.time, session: Some(session.session.clone()), items };
+        self.slots[slot as usize] = Slot { session: Some(session.session.clone()), items };
         let SessionIndex { slots, entries, .. } = self;
-        let order = slots[slot as usize].order();
+        let order = (session.time, Some(&session.session));
         for number in &slots[slot as usize].items {
             let sessions = &mut entries[*number as usize].sessions;
             // Most often it is the most recent one.
-            match sessions.front().is_none_or(|first| order < slots[*first as usize].order()) {
-                true => sessions.push_front(slot),
+            match sessions.front().is_none_or(|first| first.0 < session.time) {
+                true => sessions.push_front((session.time, slot)),
                 false => {
-                    let place = sessions.partition_point(|other| slots[*other as usize].order() < order);
-                    sessions.insert(place, slot);
+                    let place = sessions.partition_point(|other| is_before(slots, *other, order));
+                    sessions.insert(place, (session.time, slot));
                 }
             }
         }
@@ -186,12 +196,12 @@ impl<S: Key, I: Key> SessionIndex<S, I> {
     pub fn remove(&mut self, session: &Session<S, I>) {
         let Some(slot) = self.slot(session) else { return };
         let SessionIndex { slots, entries, .. } = self;
-        let order = slots[slot as usize].order();
+        let order = (session.time, Some(&session.session));
         for number in &slots[slot as usize].items {
             let entry = &mut entries[*number as usize];
-            let mut place = entry.sessions.partition_point(|other| slots[*other as usize].order() < order);
+            let mut place = entry.sessions.partition_point(|other| is_before(slots, *other, order));
             // Behind others that came at the same time under the same name, if there are any.
-            while entry.sessions.get(place).is_some_and(|other| *other != slot) {
+            while entry.sessions.get(place).is_some_and(|other| other.1 != slot) {
                 place += 1;
             }
             entry.sessions.remove(place);
@@ -209,13 +219,10 @@ impl<S: Key, I: Key> SessionIndex<S, I> {
 
     fn slot(&self, session: &Session<S, I>) -> Option<u32> {
         let entry = &self.entries[*self.items.get(session.items.first()?)? as usize];
-        let is_it = |slot: &Slot<S>| slot.time == session.time && slot.session.as_ref() == Some(&session.session);
-        let before = |slot: &Slot<S>| {
-            (Reverse(slot.time), slot.session.as_ref()) < (Reverse(session.time), Some(&session.session))
-        };
-        let place = entry.sessions.partition_point(|slot| before(&self.slots[*slot as usize]));
-        let slot = *entry.sessions.get(place)?;
-        is_it(&self.slots[slot as usize]).then_some(slot)
+        let order = (session.time, Some(&session.session));
+        let place = entry.sessions.partition_point(|other| is_before(&self.slots, *other, order));
+        let (time, slot) = *entry.sessions.get(place)?;
+        ((time, self.slots[slot as usize].session.as_ref()) == order).then_some(slot)
     }
 
     fn number(&mut self, item: &I) -> u32 {
@@ -242,8 +249,29 @@ impl<S: Key, I: Key> SessionIndex<S, I> {
     /// The votes for items by the sessions nearest to one with these items, the last one last. The session itself, if it
     /// is in the index as `own`, has no vote.
     pub fn scores(&mut self, items: &[I], own: Option<&S>) -> Scores<I> {
+        self.vote(items, own);
+        let item = |number: u32| self.entries[number as usize].item.clone();
+        Scores::new(
+            self.scratch.take_votes(&self.entries, self.sessions).map(|(votes, of)| (item(of), votes)).collect(),
+        )
+    }
+
+    /// The `n` items with the most votes, by [`SessionIndex::scores`], but those the user `had`.
+    pub fn best(&mut self, items: &[I], own: Option<&S>, had: &[I], n: usize) -> Vec<Suggestion<I>> {
+        self.vote(items, own);
+        for number in had.iter().filter_map(|item| self.items.get(item)) {
+            self.scratch.votes[*number as usize] = 0.0;
+        }
+        let item = |number: u32| &self.entries[number as usize].item;
+        let voted = self.scratch.take_votes(&self.entries, self.sessions).filter(|(votes, _)| *votes > 0.0);
+        let best = best_of(voted.collect(), n, item);
+        best.into_iter().map(|(score, of)| Suggestion { item: item(of).clone(), score, because: None }).collect()
+    }
+
+    /// Has the nearest sessions vote.
+    fn vote(&mut self, items: &[I], own: Option<&S>) {
         let Nearest { recent, neighbours, length } = self.nearest;
-        let Scratch { near, candidates, votes, place, voted, rare } = &mut self.scratch;
+        let Scratch { near, candidates, votes, place, voted, .. } = &mut self.scratch;
         let mut asked: Vec<(u32, f64)> = Vec::with_capacity(length.min(items.len()));
         let looked_at = &items[items.len().saturating_sub(length)..];
         let len = looked_at.len() as f64;
@@ -257,29 +285,28 @@ impl<S: Key, I: Key> SessionIndex<S, I> {
         }
         candidates.clear();
         for (number, weight) in &asked {
-            for slot in self.entries[*number as usize].sessions.iter().take(recent) {
+            for (time, slot) in self.entries[*number as usize].sessions.iter().take(recent) {
                 let near = &mut near[*slot as usize];
                 if *near == 0.0 {
-                    candidates.push((0.0, Reverse(0), *slot));
+                    candidates.push((0.0, Reverse(*time), *slot));
                 }
                 *near += *weight;
             }
         }
-        candidates.retain_mut(|(candidate, time, slot)| {
-            let Slot { time: at, session, .. } = &self.slots[*slot as usize];
-            (*candidate, *time) = (std::mem::take(&mut near[*slot as usize]), Reverse(*at));
-            own.is_none() || own != session.as_ref()
-        });
+        candidates.iter_mut().for_each(|(candidate, _, slot)| *candidate = std::mem::take(&mut near[*slot as usize]));
         let session = |slot: u32| &self.slots[slot as usize].session;
         let nearest_first = |a: &Candidate, b: &Candidate| {
             b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)).then_with(|| session(a.2).cmp(session(b.2)))
         };
-        if candidates.len() > neighbours {
+        // One more than vote, as the session itself may be among them.
+        if candidates.len() > neighbours + 1 {
             candidates.select_nth_unstable_by(neighbours, nearest_first);
-            candidates.truncate(neighbours);
+            candidates.truncate(neighbours + 1);
         }
         // Sums of floats depend on their order.
         candidates.sort_unstable_by(nearest_first);
+        candidates.retain(|(.., slot)| own.is_none() || own != session(*slot).as_ref());
+        candidates.truncate(neighbours);
         for (near, _, slot) in candidates.iter() {
             let numbers = &self.slots[*slot as usize].items;
             let shared = numbers.iter().map(|number| place[*number as usize]).filter(|place| *place > 0).min();
@@ -296,12 +323,6 @@ impl<S: Key, I: Key> SessionIndex<S, I> {
             }
         }
         asked.iter().for_each(|(number, _)| place[*number as usize] = 0);
-        let scored = voted.drain(..).map(|number| {
-            let entry = &self.entries[number as usize];
-            let rare = rare.of(self.sessions, entry.sessions.len());
-            (entry.item.clone(), std::mem::take(&mut votes[number as usize]) * rare)
-        });
-        Scores::new(scored.collect())
     }
 }
 
@@ -356,7 +377,7 @@ mod tests {
         fn answers_are_as_defined_whatever_has_come_and_gone(
             steps in prop::collection::vec((0u16..9, 0i64..20, prop::collection::vec(0u8..12, 1..7), any::<bool>()), 1..60),
             recent in 1usize..6, neighbours in 1usize..6, length in 1usize..12,
-            asked in prop::collection::vec(0u8..14, 1..14), own in 0u16..12,
+            asked in prop::collection::vec(0u8..14, 1..14), own in 0u16..12, n in 0usize..5,
         ) {
             let nearest = Nearest { recent, neighbours, length };
             let (mut index, mut there) = (SessionIndex::new(nearest), BTreeMap::new());
@@ -371,7 +392,13 @@ mod tests {
                 }
                 prop_assert_eq!(index.len(), there.len());
                 let scores: BTreeMap<u8, f64> = index.scores(&asked, Some(&own)).iter().copied().collect();
-                prop_assert_eq!(scores, naive(&there, nearest, &asked, own));
+                prop_assert_eq!(&scores, &naive(&there, nearest, &asked, own));
+                let had = &asked[..asked.len() / 2];
+                let mut expected: Vec<_> = scores.into_iter().filter(|(item, _)| !had.contains(item)).collect();
+                expected.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+                expected.truncate(n);
+                let best = index.best(&asked, Some(&own), had, n);
+                prop_assert_eq!(best.into_iter().map(|of| (of.item, of.score)).collect::<Vec<_>>(), expected);
             }
             there.values().for_each(|session| index.remove(session));
             prop_assert!(index.is_empty() && index.items.is_empty() && index.scores(&asked, None).is_empty());

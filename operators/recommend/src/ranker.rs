@@ -79,16 +79,25 @@ impl<I: Key> Candidates<I> {
     /// What a ranker weighs of each candidate: [`SAID`] numbers for each list.
     fn numbers(&self) -> Vec<f64> {
         let width = self.said.len() * SAID;
-        let mut numbers = vec![0.0; self.items.len() * width];
+        let mut all = vec![0.0; self.items.len() * width];
         for (list, said) in self.said.iter().enumerate() {
-            for (of, share, rank) in said {
-                let share = f64::from(*share);
-                let at = usize::from(*of) * width + list * SAID;
-                numbers[at..at + SAID].copy_from_slice(&[share, share.ln(), 1.0 / f64::from(*rank), 1.0]);
+            for says in said {
+                let at = usize::from(says.0) * width + list * SAID;
+                all[at..at + SAID].copy_from_slice(&numbers(says));
             }
         }
-        numbers
+        all
     }
+}
+
+/// What a ranker weighs of what a list says of a candidate.
+fn numbers((_, share, rank): &(u16, f32, u16)) -> [f64; SAID] {
+    let share = f64::from(*share);
+    [share, share.ln(), 1.0 / f64::from(*rank), 1.0]
+}
+
+fn weigh(numbers: &[f64], weights: &[f64]) -> f64 {
+    numbers.iter().zip(weights).map(|(number, weight)| number * weight).sum()
 }
 
 impl Ranker {
@@ -108,13 +117,10 @@ impl Ranker {
         self.weights.iter_mut().zip(weights).for_each(|(weight, new)| *weight = *new);
     }
 
-    fn weigh(&self, said: &[f64]) -> f64 {
-        said.iter().zip(&self.weights).map(|(said, weight)| said * weight).sum()
-    }
-
     /// The probabilities with which candidates are chosen, of their numbers.
     fn shares(&self, numbers: &[f64]) -> Vec<f64> {
-        let logits: Vec<f64> = numbers.chunks(self.weights.len().max(1)).map(|said| self.weigh(said)).collect();
+        let logits: Vec<f64> =
+            numbers.chunks(self.weights.len().max(1)).map(|said| weigh(said, &self.weights)).collect();
         let most = logits.iter().copied().fold(f64::MIN, f64::max);
         let powers: Vec<f64> = logits.into_iter().map(|logit| (logit - most).exp()).collect();
         let total: f64 = powers.iter().sum();
@@ -128,26 +134,28 @@ impl Ranker {
 
     /// The `n` best candidates, best first, of equal ones the lesser item; each with the list whose word weighs most for it.
     pub fn best<I: Key>(&self, candidates: &Candidates<I>, n: usize) -> Vec<(I, usize)> {
-        let (numbers, width) = (candidates.numbers(), self.weights.len().max(1));
-        let rows = candidates.items.iter().zip(numbers.chunks(width));
-        let mut best: Vec<(f64, &I, &[f64])> = rows.map(|(item, said)| (self.weigh(said), item, said)).collect();
-        let order = |a: &(f64, &I, &[f64]), b: &(f64, &I, &[f64])| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1));
+        // Of each candidate what it weighs, and the list whose word weighs most. A list that does not name the item says nothing
+        // for it, and the logarithm, which is never above 0, says how much less it says than of its best.
+        let mut weighed: Vec<(f64, f64, usize)> = vec![(0.0, f64::NEG_INFINITY, 0); candidates.items.len()];
+        for (list, (said, weights)) in candidates.said.iter().zip(self.weights.chunks(SAID)).enumerate() {
+            for says in said {
+                let (sum, most, by) = &mut weighed[usize::from(says.0)];
+                let word: f64 = weigh(&numbers(says), weights);
+                *sum += word;
+                if word > *most {
+                    (*most, *by) = (word, list);
+                }
+            }
+        }
+        let rows = candidates.items.iter().zip(weighed);
+        let mut best: Vec<(f64, &I, usize)> = rows.map(|(item, (sum, _, by))| (sum, item, by)).collect();
+        let order = |a: &(f64, &I, usize), b: &(f64, &I, usize)| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1));
         if best.len() > n && n > 0 {
             best.select_nth_unstable_by(n - 1, order);
         }
         best.truncate(n);
         best.sort_unstable_by(order);
-        let list = |said: &[f64]| {
-            let lists =
-                said.chunks(SAID).zip(self.weights.chunks(SAID)).enumerate().filter(|(_, (said, _))| said[3] > 0.0);
-            // A list that does not name the item says nothing for it, and the logarithm, which is never above 0, says how
-            // much less it says than of its best.
-            let words = lists.map(|(list, (said, weights))| {
-                (list, said.iter().zip(weights).map(|(said, weight)| said * weight).sum::<f64>())
-            });
-            words.max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0))).map_or(0, |(list, _)| list)
-        };
-        best.into_iter().map(|(_, item, said)| (item.clone(), list(said))).collect()
+        best.into_iter().map(|(_, item, by)| (item.clone(), by)).collect()
     }
 
     /// One of the candidates was chosen. Nothing is learnt where it was none of them.

@@ -58,6 +58,21 @@ impl<I: Key> Scores<I> {
     }
 }
 
+/// The `n` greatest scores of items, which are known by numbers, best first; of those with the same score the lesser first.
+pub(crate) fn best_of<'a, I: Ord + 'a>(
+    mut scored: Vec<(f64, u32)>,
+    n: usize,
+    item: impl Fn(u32) -> &'a I,
+) -> Vec<(f64, u32)> {
+    let order = |a: &(f64, u32), b: &(f64, u32)| b.0.total_cmp(&a.0).then_with(|| item(a.1).cmp(item(b.1)));
+    if scored.len() > n && n > 0 {
+        scored.select_nth_unstable_by(n - 1, order);
+    }
+    scored.truncate(n);
+    scored.sort_unstable_by(order);
+    scored
+}
+
 fn best_first<I: Ord>(a: &(I, f64), b: &(I, f64)) -> Ordering {
     b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0))
 }

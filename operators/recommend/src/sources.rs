@@ -11,14 +11,7 @@ use tidemill_rank::Summed;
 
 use crate::items::{ItemIndex, ItemRow};
 use crate::nearest::{Nearest, Session, SessionIndex};
-use crate::scores::Scores;
 use crate::suggest::{Suggestion, Suggestions};
-
-/// The `n` best that the user has not had, without reasons.
-fn best<I: Key>(scores: Scores<I>, history: &[I], n: usize) -> Vec<Suggestion<I>> {
-    let new = scores.top(n + history.len()).into_iter().filter(|(item, _)| !history.contains(item));
-    new.take(n).map(|(item, score)| Suggestion { item, score, because: None }).collect()
-}
 
 /// Suggests what is linked with a user's last items.
 pub struct ByLinks<U, I> {
@@ -84,7 +77,7 @@ impl<U: Key + ExchangeData, I: Key + ExchangeData> Index for Neighbours<U, I> {
     }
 
     fn answer(&mut self, Suggestions { user, history, .. }: &Suggestions<U, I>) -> Vec<Suggestion<I>> {
-        best(self.index.scores(history, Some(user)), history, self.n)
+        self.index.best(history, Some(user), history, self.n)
     }
 }
 

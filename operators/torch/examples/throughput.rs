@@ -56,6 +56,7 @@ fn sasrec_rate(batch: usize, feed_forward: usize) -> Result<f64, Error> {
             feed_forward,
             length,
             dropout: 0.0,
+            temperature: None,
             training: serde_json::Value::Null,
         },
         1,

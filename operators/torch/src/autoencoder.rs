@@ -8,6 +8,7 @@ use tch::nn::{self, OptimizerConfig};
 use tch::{Device, Kind as Number, Reduction, Tensor};
 
 use crate::networks::autoencoder::Mirror;
+use crate::train::Schedule;
 use crate::{Error, Random, Standard, saved};
 
 /// What stands in `NAME.json`.
@@ -135,7 +136,7 @@ impl Autoencoder {
             random.shuffle(&mut order);
             let mut total = 0.0;
             for numbers in order.chunks(options.batch) {
-                optimizer.set_lr(options.learning_rate * 0.5 * (1.0 + (std::f64::consts::PI * step / steps).cos()));
+                optimizer.set_lr(options.learning_rate * Schedule::Cosine.share(step / steps));
                 step += 1.0;
                 let batch = table.f_index_select(0, &Tensor::f_from_slice(numbers)?)?;
                 let loss = self.layers.forward(&batch).f_mse_loss(&batch, Reduction::Mean)?;

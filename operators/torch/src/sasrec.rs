@@ -1,6 +1,7 @@
 //! What comes next in a sequence of items: SASRec (Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018),
 //! trained with cross-entropy over the whole catalogue.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use crate::network::to_vec;
 use crate::networks::sasrec::SasRecLayers;
 use crate::networks::{Mode, Weights};
 use crate::saved::{self, ANY_SEED};
+use crate::train::Schedule;
 use crate::{Error, Random};
 
 /// What stands in `NAME.json`.
@@ -32,6 +34,11 @@ pub struct Description {
     pub length: usize,
     /// What share of numbers training sets to 0.
     pub dropout: f64,
+    /// With one, embeddings have length 1 and an item's score is its cosine divided by this, which leaves popular items no
+    /// advantage from longer ones (NISER: Gupta et al., "Normalized Item and Session Representations to Handle Popularity
+    /// Bias", 2019). Without, its inner product.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
     /// Whatever is worth knowing of the training. Never read here.
     #[serde(default)]
     pub training: Value,
@@ -45,16 +52,31 @@ pub struct Options {
     pub epochs: usize,
     /// Sequences a step.
     pub batch: usize,
-    /// Adam's step size.
+    /// Adam's step size at the start.
     pub learning_rate: f64,
+    /// How it changes.
+    pub schedule: Schedule,
     /// Adam's weight decay, decoupled from the step (AdamW).
     pub weight_decay: f64,
-    /// Each batch draws so many items, all equally likely, to stand for the catalogue in its cross-entropy (sampled softmax: Jean,
-    /// Cho, Memisevic and Bengio, "On Using Very Large Target Vocabulary for Neural Machine Translation", ACL 2015); without,
-    /// it is over the whole catalogue, which costs in proportion to it.
-    pub negatives: Option<usize>,
+    /// What each item is told from.
+    pub beside: Beside,
     /// Draws the order of sequences, what dropout drops, and negatives.
     pub seed: u64,
+}
+
+/// Which items a step's cross-entropy is over, beside the one that came next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Beside {
+    /// The whole catalogue, which costs in proportion to it.
+    Catalogue,
+    /// So many drawn for each batch, all equally likely, which stand for the catalogue (sampled softmax: Jean, Cho, Memisevic
+    /// and Bengio, "On Using Very Large Target Vocabulary for Neural Machine Translation", ACL 2015).
+    Sample(NonZeroUsize),
+    /// So many drawn likewise, which stand for themselves (InfoNCE: van den Oord, Li and Vinyals, "Representation Learning with
+    /// Contrastive Predictive Coding", 2018): what is to be told from a few others, as in evaluation beside 100, need not
+    /// be told from the few that are nearest to it.
+    Few(NonZeroUsize),
 }
 
 /// Scores of a history's steps over the catalogue that are there at once in training, at most: 16 MB of them.
@@ -89,10 +111,13 @@ impl SasRec {
     ///
     /// [`Error::Description`] if the description cannot be; libtorch's own where memory ends.
     pub fn new(description: Description, seed: u64) -> Result<Self, Error> {
-        let Description { items, width, heads, blocks, feed_forward, length, dropout, .. } = description;
+        let Description { items, width, heads, blocks, feed_forward, length, dropout, temperature, .. } = description;
         let sizes = [items, width, heads, blocks, feed_forward, length];
         if sizes.contains(&0) || sizes.iter().any(|size| *size > 100_000_000) || !width.is_multiple_of(heads) {
             return Err(Error::Description(format!("no network has these sizes: {description:?}")));
+        }
+        if let Some(temperature) = temperature.filter(|temperature| !(1e-3..=1e3).contains(temperature)) {
+            return Err(Error::Description(format!("`temperature` is {temperature}: choose from 0.001 to 1000")));
         }
         if !(0.0..1.0).contains(&dropout) {
             return Err(Error::Description(format!("`dropout` is {dropout}: choose from 0 to below 1")));
@@ -122,13 +147,9 @@ impl SasRec {
     ) -> Result<(), Error> {
         sequences.iter().try_for_each(|items| self.check(items))?;
         let mut order: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).filter(|items| items.len() > 1).collect();
-        if order.is_empty() || options.batch == 0 || options.negatives == Some(0) {
-            return Err(Error::Dataset(format!(
-                "{} sequences of two items, in batches of {}, beside {:?} negatives",
-                order.len(),
-                options.batch,
-                options.negatives
-            )));
+        if order.is_empty() || options.batch == 0 {
+            let (sequences, batch) = (order.len(), options.batch);
+            return Err(Error::Dataset(format!("{sequences} sequences of two items, in batches of {batch}")));
         }
         self.description.training = json!({ "sequences": order.len(), "options": options });
         let mut random = Random::new(options.seed);
@@ -136,7 +157,10 @@ impl SasRec {
             nn::AdamW { wd: options.weight_decay, ..nn::AdamW::default() }.build(&self.store, options.learning_rate)?;
         for epoch in 0..options.epochs {
             let (mut total, mut steps) = (0.0, 0);
-            for batch in batches(&mut order, options.batch, &mut random) {
+            let batches = batches(&mut order, options.batch, &mut random);
+            for (nth, batch) in batches.iter().enumerate() {
+                let done = (epoch as f64 + nth as f64 / batches.len() as f64) / options.epochs as f64;
+                optimizer.set_lr(options.learning_rate * options.schedule.share(done));
                 let known: Vec<&[u32]> = batch.iter().map(|items| &items[..items.len() - 1]).collect();
                 let next: Vec<&[u32]> = batch.iter().map(|items| &items[1..]).collect();
                 let (histories, next) = (self.table(&known)?, self.table(&next)?.view([-1]));
@@ -146,11 +170,16 @@ impl SasRec {
                 let lead = self.layers.lead(&histories, None, &mut Mode::Train(&mut random));
                 let lead = lead.view([-1, self.description.width as i64]).index_select(0, &real);
                 let targets = next.index_select(0, &real);
-                total += match options.negatives {
-                    None => self.learn(&lead, &(targets - 1))?,
-                    Some(negatives) => self.learn_beside(&lead, &targets, negatives, &mut random)?,
+                let stands_for = |drawn: NonZeroUsize| self.description.items as f64 / drawn.get() as f64;
+                total += match options.beside {
+                    Beside::Catalogue => self.learn(&lead, &(targets - 1))?,
+                    Beside::Sample(drawn) => {
+                        self.learn_beside(&lead, &targets, drawn, stands_for(drawn), &mut random)?
+                    }
+                    Beside::Few(drawn) => self.learn_beside(&lead, &targets, drawn, 1.0, &mut random)?,
                 };
                 optimizer.step();
+                self.layers.changed();
                 steps += real.numel();
             }
             let mean = (total / steps as f64) as f32;
@@ -184,21 +213,20 @@ impl SasRec {
         Ok(total)
     }
 
-    /// The same beside `negatives` items that stand for all: an item that was drawn counts for as many as there are for each
-    /// draw, and not where it is the target.
+    /// The same beside items that are drawn, each of which stands for so many; none where it is the target.
     fn learn_beside(
         &self,
         lead: &Tensor,
         targets: &Tensor,
-        negatives: usize,
+        drawn: NonZeroUsize,
+        stands_for: f64,
         random: &mut Random,
     ) -> Result<f64, Error> {
         let items = self.description.items;
-        let drawn: Vec<i64> = (0..negatives).map(|_| random.below(items) as i64 + 1).collect();
+        let drawn: Vec<i64> = (0..drawn.get()).map(|_| random.below(items) as i64 + 1).collect();
         let drawn = Tensor::f_from_slice(&drawn)?;
         let right = self.layers.scores_each(lead, targets).f_unsqueeze(1)?;
-        let weight = (items as f64 / negatives as f64).ln();
-        let others = self.layers.scores_among(lead, &drawn) + weight;
+        let others = self.layers.scores_among(lead, &drawn) + stands_for.ln();
         let others = others.f_masked_fill(&drawn.f_eq_tensor(&targets.f_unsqueeze(1)?)?, f64::NEG_INFINITY)?;
         let scores = Tensor::f_cat(&[right, others], 1)?;
         let first = Tensor::f_zeros_like(targets)?;
@@ -317,6 +345,7 @@ mod tests {
             feed_forward: 32,
             length: 6,
             dropout: 0.1,
+            temperature: None,
             training: Value::Null,
         }
     }
@@ -327,9 +356,18 @@ mod tests {
         // An item is followed by the one after the one before it: 1 5 2 6 3 7 …
         let sequences: Vec<Vec<u32>> =
             (0..60).map(|n| (0..8u32).map(|step| (n * 5 % 12 + step / 2 + step % 2 * 4) % 12 + 1).collect()).collect();
-        for negatives in [None, Some(6)] {
-            let mut network = SasRec::new(description(), 1).unwrap();
-            let options = Options { epochs: 60, batch: 20, learning_rate: 0.01, weight_decay: 0.0, negatives, seed: 3 };
+        let six = NonZeroUsize::new(6).unwrap();
+        for (beside, temperature) in [
+            (Beside::Catalogue, None),
+            (Beside::Sample(six), None),
+            (Beside::Few(six), None),
+            (Beside::Catalogue, Some(0.1)),
+            (Beside::Sample(six), Some(0.1)),
+        ] {
+            let mut network = SasRec::new(Description { temperature, ..description() }, 1).unwrap();
+            let schedule = Schedule::Cosine;
+            let options =
+                Options { epochs: 60, batch: 20, learning_rate: 0.01, schedule, weight_decay: 0.0, beside, seed: 3 };
             let mut losses = Vec::new();
             network
                 .train(&sequences, &options, |_, loss, _| {
@@ -340,7 +378,7 @@ mod tests {
             assert!(losses[59] < 0.5 * losses[0], "{losses:?}");
             let right =
                 sequences.iter().filter(|items| network.top(&[&items[..7]], 1).unwrap()[0][0].0 == items[7]).count();
-            assert!(right > 54, "{right} beside {negatives:?}");
+            assert!(right > 54, "{right} beside {beside:?} at {temperature:?}");
         }
     }
 
@@ -350,8 +388,8 @@ mod tests {
         let lead = tch::no_grad(|| network.last(&[&[1, 2, 3], &[4]]).unwrap()).set_requires_grad(true);
         let targets = Tensor::from_slice(&[5i64, 12]);
         let whole = network.learn(&lead, &(&targets - 1)).unwrap();
-        let mut random = Random::new(2);
-        let sampled = network.learn_beside(&lead, &targets, 100_000, &mut random).unwrap();
+        let (drawn, mut random) = (NonZeroUsize::new(100_000).unwrap(), Random::new(2));
+        let sampled = network.learn_beside(&lead, &targets, drawn, 12.0 / 100_000.0, &mut random).unwrap();
         assert!((whole - sampled).abs() < 0.01, "{whole} {sampled}");
     }
 
@@ -410,6 +448,7 @@ mod tests {
         };
         assert!(refused(|of| of.heads = 3).contains("no network has these sizes"));
         assert!(refused(|of| of.dropout = 1.0).contains("dropout"));
+        assert!(refused(|of| of.temperature = Some(0.0)).contains("temperature"));
         let network = SasRec::new(description(), 1).unwrap();
         assert!(network.scores(&[&[13]]).unwrap_err().to_string().contains("item 13 of 12"));
         assert!(network.scores(&[&[]]).unwrap_err().to_string().contains("without items"));

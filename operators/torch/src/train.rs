@@ -47,6 +47,16 @@ pub enum Schedule {
     Cosine,
 }
 
+impl Schedule {
+    /// What share of the learning rate is left when so much of all steps, from 0 to 1, is done.
+    pub(crate) fn share(self, done: f64) -> f64 {
+        match self {
+            Schedule::Constant => 1.0,
+            Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * done).cos()),
+        }
+    }
+}
+
 /// Stops when the last examples, which are not trained on, are no longer told apart better; keeps the best weights.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -95,10 +105,7 @@ pub fn fit(network: &mut Network, data: &Dataset, labels: &[f32], options: &Opti
         let drawn = order.draw(&mut random);
         let mut total = 0.0;
         for examples in drawn.chunks(options.batch) {
-            if options.schedule == Schedule::Cosine {
-                let done = f64::from(step) / steps;
-                optimizer.set_lr(options.learning_rate * 0.5 * (1.0 + (std::f64::consts::PI * done).cos()));
-            }
+            optimizer.set_lr(options.learning_rate * options.schedule.share(f64::from(step) / steps));
             step += 1;
             let examples = Tensor::f_from_slice(examples)?;
             let logits = network.logits(&data.gather(&examples), Some(&mut random));

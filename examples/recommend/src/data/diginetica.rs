@@ -4,8 +4,11 @@ use crate::protocol::{Events, Owners, Protocol, Question, STEPS_AT_ONCE, Step};
 use std::path::Path;
 use tidemill::Millis;
 
-/// The last so many sessions of those to learn from teach how lists are blended, before they are learnt from.
+/// So many sessions of those to learn from teach how lists are blended, before they are learnt from.
 const TEACHING: usize = 10_000;
+
+/// They are every so manieth of the last ones: what no Transformer may be trained on should not be all that is new.
+const EVERY: usize = 4;
 
 /// Reads `diginetica.train.sessions.txt` and `diginetica.test.sessions.txt`. Each prefix of a test session asks for its next
 /// item; nothing is learnt from them.
@@ -13,27 +16,28 @@ pub fn sessions(folder: &Path) -> anyhow::Result<Protocol> {
     let train = super::numbers(&super::within(folder, "diginetica.train.sessions.txt"))?;
     let test = super::numbers(&super::within(folder, "diginetica.test.sessions.txt"))?;
     let (mut events, mut steps) = (Events::default(), Vec::with_capacity(train.len() + test.len()));
-    let teaching = train.len().saturating_sub(TEACHING);
-    for (owner, items) in (0u32..).zip(&train) {
-        let begin = Millis::from(owner) * 1_000;
-        if owner as usize == teaching {
-            // Filled up to whole epochs, so that few are answered from what they ask for.
-            let whole = |steps: &mut Vec<Step>| {
-                steps.resize_with(steps.len().next_multiple_of(STEPS_AT_ONCE), || Step {
-                    time: begin,
-                    ..Step::default()
-                });
-            };
-            whole(&mut steps);
-            steps.extend((owner..).zip(&train[teaching..]).map(|(owner, items)| {
-                let questions =
-                    prefixes(owner, items).into_iter().map(|question| Question { teaches: true, ..question });
-                Step { time: begin, questions: questions.collect(), ..Step::default() }
+    // Steps of a kind fill whole epochs, so that nothing is answered from what it asks for.
+    let whole = |steps: &mut Vec<Step>, time: Millis| {
+        steps.resize_with(steps.len().next_multiple_of(STEPS_AT_ONCE), || Step { time, ..Step::default() });
+    };
+    let sessions: Vec<(u32, &Vec<u32>)> = (0u32..).zip(&train).collect();
+    let teaching = train.len().saturating_sub(TEACHING * EVERY);
+    for (block, sessions) in sessions.chunks(STEPS_AT_ONCE).enumerate() {
+        let begin = Millis::from(sessions[0].0) * 1_000;
+        if block * STEPS_AT_ONCE >= teaching {
+            steps.extend(sessions.iter().step_by(EVERY).map(|(owner, items)| {
+                let teaches = |question| Question { teaches: true, ..question };
+                let questions = prefixes(*owner, items).into_iter().map(teaches).collect();
+                Step { time: begin, questions, ..Step::default() }
             }));
-            whole(&mut steps);
+            whole(&mut steps, begin);
         }
-        let events = (begin..).zip(items).map(|(time, item)| events.next(owner, time, *item)).collect();
-        steps.push(Step { time: begin, events, ..Step::default() });
+        steps.extend(sessions.iter().map(|(owner, items)| {
+            let begin = Millis::from(*owner) * 1_000;
+            let events = (begin..).zip(items.iter()).map(|(time, item)| events.next(*owner, time, *item)).collect();
+            Step { time: begin, events, ..Step::default() }
+        }));
+        whole(&mut steps, begin + sessions.len() as Millis * 1_000 - 1);
     }
     let after = train.len() as Millis * 1_000;
     steps.extend((0u32..).zip(&test).map(|(number, items)| Step {

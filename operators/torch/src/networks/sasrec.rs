@@ -1,5 +1,7 @@
 //! Self-attention over the items of a history, each step looking back only.
 
+use std::cell::OnceCell;
+
 use tch::{Kind as Number, Tensor};
 
 use super::transformer::{Layer, Norm, Visible};
@@ -19,6 +21,10 @@ pub(crate) struct SasRecLayers {
     blocks: Vec<Layer>,
     norm: Norm,
     dropout: f64,
+    /// What cosines are divided by, where scores are such.
+    temperature: Option<f64>,
+    /// The rows of `items` at length 1, where scores are cosines: as long as no step of training changes them.
+    units: OnceCell<Tensor>,
 }
 
 impl SasRecLayers {
@@ -35,15 +41,30 @@ impl SasRecLayers {
             blocks,
             norm: Norm::new(&mut weights.part("norm"), width)?,
             dropout: of.dropout,
+            temperature: of.temperature,
+            units: OnceCell::new(),
         })
+    }
+
+    /// The weights have changed.
+    pub(crate) fn changed(&mut self) {
+        self.units.take();
+    }
+
+    /// What items or what leads to them are scored by.
+    fn scored(&self, rows: Tensor) -> Tensor {
+        match self.temperature {
+            None => rows,
+            Some(_) => &rows / rows.norm_scalaropt_dim(2.0, [-1i64], true).clamp_min(1e-6),
+        }
     }
 
     /// What the histories `[rows, steps]`, which begin at the left and have 0 behind their ends, lead to: `[rows, steps, width]`
     /// at each step, or `[rows, 1, width]` at the steps `last` `[rows]`.
     pub(crate) fn lead(&self, histories: &Tensor, last: Option<&Tensor>, mode: &mut Mode<'_>) -> Tensor {
         let steps = histories.size()[1];
-        let embedded = Tensor::embedding(&self.items, histories, -1, false, false) + self.places.narrow(0, 0, steps);
-        let mut stream = mode.dropout(embedded, self.dropout);
+        let items = self.scored(Tensor::embedding(&self.items, histories, -1, false, false));
+        let mut stream = mode.dropout(items + self.places.narrow(0, 0, steps), self.dropout);
         for (left, block) in (0..self.blocks.len()).rev().zip(&self.blocks) {
             let dropout = [self.dropout; 2];
             // A step looks back only, so what lies behind a history's end is seen by none of its steps.
@@ -59,7 +80,11 @@ impl SasRecLayers {
                 }
             };
         }
-        self.norm.forward(&stream)
+        let lead = self.scored(self.norm.forward(&stream));
+        match self.temperature {
+            None => lead,
+            Some(temperature) => lead / temperature,
+        }
     }
 
     /// The scores of all items `[rows, items]` for what leads to them, `[rows, width]`.
@@ -70,16 +95,23 @@ impl SasRecLayers {
     /// The scores of at most `count` items, the first of which has the number `first` + 1.
     pub(crate) fn scores_of(&self, lead: &Tensor, first: i64, count: i64) -> Tensor {
         let count = count.min(self.items.size()[0] - 1 - first);
-        lead.matmul(&self.items.narrow(0, first + 1, count).transpose(0, 1))
+        let part = |of: &Tensor| of.narrow(0, first + 1, count);
+        let items = match self.temperature {
+            Some(_) if !lead.requires_grad() => {
+                part(self.units.get_or_init(|| self.scored(self.items.shallow_clone())))
+            }
+            _ => self.scored(part(&self.items)),
+        };
+        lead.matmul(&items.transpose(0, 1))
     }
 
     /// The scores of these items `[count]`, by their numbers, for each of what leads to them: `[rows, count]`.
     pub(crate) fn scores_among(&self, lead: &Tensor, items: &Tensor) -> Tensor {
-        lead.matmul(&self.items.index_select(0, items).transpose(0, 1))
+        lead.matmul(&self.scored(self.items.index_select(0, items)).transpose(0, 1))
     }
 
     /// The score of one item for each of what leads to them, `[rows]`.
     pub(crate) fn scores_each(&self, lead: &Tensor, items: &Tensor) -> Tensor {
-        (lead * self.items.index_select(0, items)).sum_dim_intlist(-1, false, Number::Float)
+        (lead * self.scored(self.items.index_select(0, items))).sum_dim_intlist(-1, false, Number::Float)
     }
 }
