@@ -95,6 +95,9 @@ impl Error {
     /// panic, 71 for workers that cannot start, 74 for checkpoints, 75 for another process that failed or was lost or
     /// has found another checkpoint, 78 for processes that do not fit together (the numbers of `sysexits.h`), and 130 for
     /// a program that a signal interrupted, as shells have it.
+    ///
+    /// A program gives 1 for what is none of these ([`exit`](crate::exit)), as a file that its own command cannot read, and 141
+    /// where nobody reads any more what it prints.
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Usage(_) => 2,

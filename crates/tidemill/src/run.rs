@@ -299,13 +299,17 @@ fn catch_panics() {
             if thread.name().is_some_and(expected) || ENDING.get() {
                 return tracing::debug!("{info}");
             }
-            if !GUARDED.get() {
-                return usual(info);
-            }
             let payload = info.payload();
             let text = payload.downcast_ref::<&str>().map(|text| text.to_string());
             let text =
                 text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "(no message)".into());
+            if !GUARDED.get() {
+                // Whoever read has gone, as `head` does: a program that prints for others ends then, and shells count 128 + SIGPIPE.
+                if text.starts_with("failed printing to stdout") && text.ends_with("(os error 32)") {
+                    std::process::exit(141);
+                }
+                return usual(info);
+            }
             let place = info.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
             PANIC.set(Some((text + &place, timely::scheduling::current::operator_id())));
         }));

@@ -21,7 +21,7 @@ pub struct Lines {
     pub rules: Rules,
     /// How items are called, if not by their number.
     pub names: Names,
-    /// The lines that could not be read: where they are, and what is wrong with them.
+    /// What was left out: which lines could not be read and what is wrong with them, or how many say nothing of goods.
     pub unreadable: Vec<String>,
 }
 
@@ -115,13 +115,14 @@ pub const GUESTS: u64 = 1 << 32;
 /// The file cannot be read, or is not such a file.
 pub fn online_retail(file: &Path) -> anyhow::Result<Lines> {
     let (mut lines, mut names) = (Vec::new(), Names::default());
-    let mut orders = FxHashMap::<String, u64>::default();
+    let (mut orders, mut without_goods) = (FxHashMap::<String, u64>::default(), 0);
     for line in csv::Reader::from_reader(open(file)?).deserialize() {
         let Invoiced { invoice, code, quantity, time, price, customer } =
             line.with_context(|| file.display().to_string())?;
         let is_goods = code.len() >= 5 && code.as_bytes()[..5].iter().all(u8::is_ascii_digit);
         let cancelled = invoice.starts_with('C');
         if !is_goods || quantity == 0 || cancelled != (quantity < 0) {
+            without_goods += 1;
             continue;
         }
         let new = orders.len() as u64;
@@ -144,7 +145,7 @@ pub fn online_retail(file: &Path) -> anyhow::Result<Lines> {
         lines,
         rules: Rules { most_lines: u32::MAX, ..Rules::new(Rates::new(own)) },
         names,
-        unreadable: Vec::new(),
+        unreadable: vec![format!("{without_goods} lines without goods, as postage, or of stock that was written off")],
     })
 }
 

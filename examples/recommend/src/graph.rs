@@ -200,11 +200,28 @@ struct Blend {
     learns_on: bool,
 }
 
-/// Steps of the ranker.
-const RATE: f64 = 0.05;
+/// Whom to trust after one item differs from whom to trust after many: histories of these lengths have a ranker each.
+fn length(history: &[u32]) -> usize {
+    match history.len() {
+        3 => 4,
+        few => few.min(5),
+    }
+}
+
+/// The items of a history, each once, the latest first: how likely it is that one comes again differs from what models say of
+/// those that are new.
+fn had(history: &[u32]) -> Vec<(u32, f64)> {
+    let mut had: Vec<(u32, f64)> = Vec::new();
+    for item in history.iter().rev() {
+        if had.iter().all(|(other, _)| other != item) {
+            had.push((*item, 1.0 / (had.len() + 1) as f64));
+        }
+    }
+    had
+}
 
 impl Process for Blend {
-    type Key = ();
+    type Key = usize;
     type In = Asking;
     type Out = (Question, Vec<Ranks>);
     type State = Option<Ranker>;
@@ -213,15 +230,18 @@ impl Process for Blend {
 
     fn process(
         &self,
-        _: &(),
+        _: &usize,
         asking: Asking,
         ranker: &mut Option<Ranker>,
         ctx: &mut Context<'_, Self::Out>,
     ) -> std::result::Result<(), Reject> {
-        let ranker = ranker.get_or_insert_with(|| Ranker::new(asking.said.len(), RATE));
-        let (mut ranks, lists): (Vec<_>, Vec<_>) = asking.said.into_iter().map(|said| (said.ranks, said.list)).unzip();
+        let Asking { question, said } = asking;
+        let (mut ranks, mut lists): (Vec<_>, Vec<_>) = said.into_iter().map(|said| (said.ranks, said.list)).unzip();
+        if self.repeats {
+            lists.push(had(&question.history));
+        }
+        let ranker = ranker.get_or_insert_with(|| Ranker::new(lists.len()));
         let candidates = Candidates::of(&lists);
-        let question = asking.question;
         if question.teaches {
             ranker.learn(&candidates, &question.target);
         } else {
@@ -343,7 +363,7 @@ pub fn replay(protocol: &Protocol, workers: usize, transformers: Option<&Path>) 
             });
         }
         let blend = Blend { repeats, learns_on: test_then_learn };
-        let answers = asking.key_by(|_| ()).process("blend", blend)?;
+        let answers = asking.key_by(|asking| length(&asking.question.history)).process("blend", blend)?;
         answers.map(|(_, ranks)| ranks).sink("answers", to_answers.clone())
     })?;
     let mut ranks: BTreeMap<&'static str, Vec<Ranks>> = BTreeMap::new();

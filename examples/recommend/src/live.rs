@@ -180,7 +180,7 @@ pub fn recommend<'s>(
         let learnt = settings.learns.then(|| Feedback::Suggested { user: of.user, candidates: candidates.clone() });
         (Some((of, candidates)), learnt)
     });
-    let ranker = Ranker::new(SOURCES.len(), RATE);
+    let ranker = Ranker::new(SOURCES.len());
     let feedback = held.flat_map(move |change| feedback(change, settings.learns)).union(learnt);
     let lessons = feedback.key_by(|feedback| *feedback.user()).process("lessons", Lessons::new(settings.there))?;
     let weights = lessons.key_by(|_| ()).maintain("weights", Learned::new(ranker.clone()))?;
@@ -196,9 +196,6 @@ pub fn recommend<'s>(
 
 /// Users whose lists are made anew together are so small a part of all that nobody else waits for them.
 const PARTS: u64 = 1_024;
-
-/// How fast the ranker learns.
-const RATE: f64 = 0.02;
 
 /// What the Transformer suggests; of each item how likely it is beside the likeliest.
 fn tasty(history: &[u64], likely: Vec<(u64, Score)>) -> Vec<Suggestion<u64>> {

@@ -114,6 +114,25 @@ impl Transformer {
         Transformer { network, items, numbers }
     }
 
+    /// One that has learnt nothing, for the items of some histories.
+    fn untrained(histories: &[Vec<u32>], settings: &Settings) -> anyhow::Result<Self> {
+        let mut items: Vec<u32> = histories.iter().flatten().copied().collect();
+        items.sort_unstable();
+        items.dedup();
+        let description = Description {
+            items: items.len(),
+            width: settings.width,
+            heads: settings.heads,
+            blocks: settings.blocks,
+            feed_forward: 4 * settings.width,
+            length: settings.length,
+            dropout: settings.dropout,
+            temperature: settings.temperature,
+            training: serde_json::Value::Null,
+        };
+        Ok(Transformer::new(SasRec::new(description, settings.seed)?, items))
+    }
+
     /// Reads what [`train`] wrote for a data set.
     pub fn load(folder: &Path, data: &str) -> anyhow::Result<Self> {
         let network = SasRec::load(folder.join(data))?;
@@ -196,20 +215,6 @@ pub fn train(protocol: &Protocol, settings: &Settings, folder: &Path) -> anyhow:
 /// The same for any histories, which are called `data`.
 pub fn train_on(data: &str, histories: Vec<Vec<u32>>, settings: &Settings, folder: &Path) -> anyhow::Result<()> {
     ensure!(settings.epochs > 0, "0 epochs teach nothing: say --epochs 1 at least");
-    let mut items: Vec<u32> = histories.iter().flatten().copied().collect();
-    items.sort_unstable();
-    items.dedup();
-    let description = Description {
-        items: items.len(),
-        width: settings.width,
-        heads: settings.heads,
-        blocks: settings.blocks,
-        feed_forward: 4 * settings.width,
-        length: settings.length,
-        dropout: settings.dropout,
-        temperature: settings.temperature,
-        training: serde_json::Value::Null,
-    };
     let options = Options {
         epochs: settings.epochs,
         batch: settings.batch,
@@ -219,9 +224,9 @@ pub fn train_on(data: &str, histories: Vec<Vec<u32>>, settings: &Settings, folde
         beside: settings.beside(),
         seed: settings.seed,
     };
-    let empty = SasRec::new(description.clone(), settings.seed)?;
-    let names = Transformer::new(empty, items.clone());
-    let mut shown: Vec<Vec<u32>> = histories.iter().map(|history| names.known(history)).collect();
+    let Transformer { mut network, items, numbers } = Transformer::untrained(&histories, settings)?;
+    let known = |history: &Vec<u32>| history.iter().filter_map(|item| numbers.get(item).copied()).collect();
+    let mut shown: Vec<Vec<u32>> = histories.iter().map(known).collect();
     let mut held: Vec<(Vec<u32>, u32)> = Vec::new();
     let every = (shown.len() / JUDGED).max(1);
     for history in shown.iter_mut().step_by(every).filter(|history| history.len() > 2) {
@@ -230,18 +235,17 @@ pub fn train_on(data: &str, histories: Vec<Vec<u32>>, settings: &Settings, folde
         }
     }
     println!("{}: {} histories of {} items, {} held back", data, shown.len(), items.len(), held.len());
-    let (began, path) = (Instant::now(), folder.join(data));
+    let (began, unfinished) = (Instant::now(), format!("{data}-unfinished"));
     let names: Vec<String> = items.iter().map(u32::to_string).collect();
-    let file = folder.join(format!("{}.items", data));
+    let file = folder.join(format!("{unfinished}.items"));
     let (mut best, mut since) = (-1.0, 0);
     let mut failure = None;
-    let mut network = SasRec::new(description, settings.seed)?;
     network.train(&shown, &options, |epoch, loss, network| {
         let judged = judge(network, &held, options.beside);
         let saved = judged.and_then(|found| {
             if found > best {
                 (best, since) = (found, 0);
-                network.save(&path)?;
+                network.save(folder.join(&unfinished))?;
                 std::fs::write(&file, names.join("\n") + "\n")
                     .with_context(|| format!("cannot write {}", file.display()))?;
             } else {
@@ -255,7 +259,11 @@ pub fn train_on(data: &str, histories: Vec<Vec<u32>>, settings: &Settings, folde
     if let Some(error) = failure {
         return Err(error);
     }
-    println!("{}: ndcg@10 {best:.4} on what was held back; {}.safetensors", data, path.display());
+    for end in ["items", "safetensors", "json"] {
+        let (from, to) = (folder.join(format!("{unfinished}.{end}")), folder.join(format!("{data}.{end}")));
+        std::fs::rename(&from, &to).with_context(|| format!("cannot make {} {}", from.display(), to.display()))?;
+    }
+    println!("{data}: ndcg@10 {best:.4} on what was held back; {}/{data}.safetensors", folder.display());
     Ok(())
 }
 

@@ -34,7 +34,8 @@ pub fn options(catalogue: Catalogue, models: Option<&Path>) -> anyhow::Result<Op
     if let Some(folder) = models {
         ensure!(
             taste.is_some() || scorer.is_some(),
-            "{} has no model: train some with `shop train --models DIR`",
+            "{} has neither a Transformer ({TASTE}.json) nor a fraud model ({FRAUD}.json): train both with \
+             `shop train --models DIR`",
             folder.display()
         );
     }

@@ -11,19 +11,19 @@ use crate::settings::{RATES, Settings};
 #[command(next_help_heading = "Simulated shop", about = None, long_about = None)]
 pub struct Flags {
     /// Shoppers.
-    #[arg(long, value_name = "N", default_value_t = Settings::default().users)]
+    #[arg(long, value_name = "N", default_value_t = Settings::default().users, value_parser = clap::value_parser!(u64).range(1..))]
     pub users: u64,
     /// Items.
-    #[arg(long, value_name = "N", default_value_t = Settings::default().items)]
+    #[arg(long, value_name = "N", default_value_t = Settings::default().items, value_parser = clap::value_parser!(u64).range(1..))]
     pub items: u64,
     /// Categories.
-    #[arg(long, value_name = "N", default_value_t = Settings::default().categories)]
+    #[arg(long, value_name = "N", default_value_t = Settings::default().categories, value_parser = clap::value_parser!(u64).range(1..))]
     pub categories: u64,
     /// Days.
-    #[arg(long, value_name = "N", default_value_t = Settings::default().days)]
+    #[arg(long, value_name = "N", default_value_t = Settings::default().days, value_parser = clap::value_parser!(u32).range(1..))]
     pub days: u32,
     /// Items that a shopper looks at, on average over all days.
-    #[arg(long, value_name = "N", default_value_t = Settings::default().views)]
+    #[arg(long, value_name = "N", default_value_t = Settings::default().views, value_parser = clap::value_parser!(u32).range(1..))]
     pub views: u32,
     /// Draws everything.
     #[arg(long, value_name = "N", default_value_t = Settings::default().seed)]

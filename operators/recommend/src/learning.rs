@@ -259,7 +259,7 @@ mod tests {
             let candidates = of.candidates();
             (of, candidates)
         };
-        let first = Ranker::new(2, 0.1);
+        let first = Ranker::new(2);
         let mut ranking = Ranking::new(first.clone(), 2);
         let order =
             |ranking: &mut Ranking<u8, u8>| ranking.answer(&asked(2, 1)).into_iter().map(|of| of.item).collect();

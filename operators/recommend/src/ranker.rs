@@ -11,15 +11,23 @@ use crate::scores::Scores;
 const SAID: usize = 4;
 
 /// Weighs what lists say of a candidate, and learns the weights from what is chosen: a multinomial logit (McFadden 1974), by
-/// stochastic gradient ascent on the likelihood of the choice among all candidates. It learns from one choice at a time, so it
-/// may be trained by history and go on learning from what users do with the lists they are shown.
+/// online Newton steps on the likelihood of the choice among all candidates (Hazan, Agarwal and Kale, "Logarithmic regret
+/// algorithms for online convex optimization", 2007). It learns from one choice at a time, so it may be trained by history and go
+/// on learning from what users do with the lists they are shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ranker {
     weights: Vec<f64>,
-    /// Sums of squared gradients: each weight has its own step (AdaGrad, Duchi et al. 2011).
-    squares: Vec<f64>,
-    rate: f64,
+    /// The inverse of the sum of all gradients' products with themselves, row by row: what lists say goes together, and a step
+    /// along one number alone would go astray.
+    inverse: Vec<f64>,
 }
+
+/// The first weights count as much as so many choices.
+const TRUST: f64 = 10.0;
+
+/// How long a step is, in Newton's: of lengths from 1 to 10 the one that foresaw best, choice after choice, what was looked at in
+/// Diginetica's sessions that teach.
+const STEP: f64 = 4.0;
 
 /// The candidates of a user, and what the lists say of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,10 +109,12 @@ fn weigh(numbers: &[f64], weights: &[f64]) -> f64 {
 }
 
 impl Ranker {
-    /// One for so many lists, which trusts all of them alike, and learns in steps of at most about `rate`.
-    pub fn new(lists: usize, rate: f64) -> Self {
+    /// One for so many lists, which trusts all of them alike at first.
+    pub fn new(lists: usize) -> Self {
         let weights = [1.0, 0.0, 1.0, 0.0].repeat(lists);
-        Ranker { squares: vec![1e-8; weights.len()], weights, rate }
+        let width = weights.len();
+        let inverse = (0..width * width).map(|at| if at / width == at % width { 1.0 / TRUST } else { 0.0 }).collect();
+        Ranker { weights, inverse }
     }
 
     /// What each list's score, its logarithm, reciprocal rank and presence weigh.
@@ -167,10 +177,14 @@ impl Ranker {
         for (share, said) in shares.iter().zip(numbers.chunks(width)) {
             gradient.iter_mut().zip(said).for_each(|(gradient, said)| *gradient -= share * said);
         }
-        for ((weight, square), gradient) in self.weights.iter_mut().zip(&mut self.squares).zip(gradient) {
-            *square += gradient * gradient;
-            *weight += self.rate * gradient / square.sqrt();
+        // The inverse with one product more (Sherman and Morrison 1950), and a step along the gradient times it.
+        let times = |row: &[f64]| -> f64 { row.iter().zip(&gradient).map(|(a, b)| a * b).sum() };
+        let along: Vec<f64> = self.inverse.chunks(width).map(times).collect();
+        let whole = 1.0 + times(&along);
+        for (row, weight) in self.inverse.chunks_mut(width).zip(&along) {
+            row.iter_mut().zip(&along).for_each(|(cell, other)| *cell -= weight * other / whole);
         }
+        self.weights.iter_mut().zip(along).for_each(|(weight, along)| *weight += STEP * along / whole);
     }
 }
 
@@ -180,7 +194,7 @@ mod tests {
 
     #[test]
     fn it_learns_which_list_to_trust() {
-        let mut ranker = Ranker::new(2, 0.1);
+        let mut ranker = Ranker::new(2);
         let choice = |n: u32| {
             let (right, wrong): (Vec<_>, Vec<_>) =
                 ((0..5).map(|k| n + k).collect(), (0..5).map(|k| n + 100 + k).collect());
@@ -212,7 +226,7 @@ mod tests {
         assert_eq!(candidates.among(&[2]).numbers(), candidates.numbers()[8..]);
         assert!(candidates.among(&[9]).items().is_empty());
         // Both lists name 2, the second one as its best.
-        assert_eq!(Ranker::new(2, 0.1).best(&candidates, 5), [(2, 1), (1, 0)]);
-        assert_eq!(Ranker::new(2, 0.1).best(&candidates, 1), [(2, 1)]);
+        assert_eq!(Ranker::new(2).best(&candidates, 5), [(2, 1), (1, 0)]);
+        assert_eq!(Ranker::new(2).best(&candidates, 1), [(2, 1)]);
     }
 }

@@ -203,7 +203,7 @@ impl Autoencoder {
     ///
     /// [`Error::Write`], with the file.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        saved::write(path.as_ref(), &self.description, &self.store, Number::Float)
+        saved::write(path.as_ref(), &self.description, &self.store, |_, tensor| Ok(tensor))
     }
 
     /// Reads what [`Autoencoder::save`] wrote.

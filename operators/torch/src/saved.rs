@@ -22,7 +22,7 @@ impl Network {
     ///
     /// [`Error::Write`], with the file.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        write(path.as_ref(), self.description(), self.store(), Number::Float)
+        write(path.as_ref(), self.description(), self.store(), |_, tensor| Ok(tensor))
     }
 
     /// Reads what [`Network::save`] wrote.
@@ -37,15 +37,22 @@ impl Network {
     }
 }
 
-/// Writes a model's description and weights, these as numbers of a kind, and makes their folder.
-pub(crate) fn write(path: &Path, description: &impl Serialize, store: &VarStore, kind: Number) -> Result<(), Error> {
+/// Writes a model's description and its weights, of each name as `written` makes them, and makes their folder.
+pub(crate) fn write(
+    path: &Path,
+    description: &impl Serialize,
+    store: &VarStore,
+    written: impl Fn(&str, Tensor) -> Result<Tensor, Error>,
+) -> Result<(), Error> {
     let (json, weights) = files(path);
     let to_write = |path: &Path, source| Error::Write { path: path.to_owned(), source };
     if let Some(folder) = json.parent() {
         fs::create_dir_all(folder).map_err(|error| to_write(folder, error))?;
     }
-    let tensors: Vec<(String, Tensor)> =
-        tensors(store).into_iter().map(|(name, tensor)| (name, tensor.to_kind(kind))).collect();
+    let tensors: Vec<(String, Tensor)> = tensors(store)
+        .into_iter()
+        .map(|(name, tensor)| written(&name, tensor).map(|tensor| (name, tensor)))
+        .collect::<Result<_, _>>()?;
     Tensor::write_safetensors(&tensors, &weights)
         .map_err(|error| to_write(&weights, std::io::Error::other(reason(&error))))?;
     let text = serde_json::to_string_pretty(description).map_err(|error| to_write(&json, error.into()))?;
@@ -76,7 +83,7 @@ pub(crate) fn read_weights(path: &Path, store: &VarStore) -> Result<(), Error> {
             let (expected, found) = (own.size(), tensor.size());
             return Err(Error::TensorShape { path: path(), name, expected, found });
         }
-        if !matches!(tensor.kind(), Number::Float | Number::Half) {
+        if !matches!(tensor.kind(), Number::Float | Number::Half | Number::Int8) {
             let found = format!("{:?}", tensor.kind());
             return Err(Error::TensorKind { path: path(), name, found });
         }

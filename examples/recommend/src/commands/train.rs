@@ -10,7 +10,8 @@ use std::path::PathBuf;
 pub struct Arguments {
     #[command(flatten)]
     histories: Histories,
-    /// Where the network goes: DIR/DATA.json and DIR/DATA.safetensors, and its items' names in DIR/DATA.items.
+    /// Where the network goes: DIR/DATA.json and DIR/DATA.safetensors, and its items' names in DIR/DATA.items; while it is
+    /// trained, the best so far is DIR/DATA-unfinished.
     #[arg(long, value_name = "DIR", default_value = "data/models/recommend")]
     models: PathBuf,
     #[command(flatten)]

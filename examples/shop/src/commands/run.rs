@@ -181,6 +181,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         report.cpu_s,
         report.peak_kb / 1024
     );
+    let refused: u64 = report.operators.iter().map(|operator| operator.dead).sum();
+    if refused > 0 {
+        println!("{refused} records were refused, as lines that cannot be read: why, the warnings above say");
+    }
     println!(
         "inferences: {asked} histories by the Transformer, {} payments by the fraud model",
         screen.scored.lock().unwrap_or_else(PoisonError::into_inner).len()
@@ -201,16 +205,20 @@ pub fn print(screen: &Screen, catalogue: &Catalogue, names: &Names) {
     let mut index = BundleIndex::new();
     screen.bundles.rows().into_iter().for_each(|row| index.change(row, true));
     println!("\nwhat is bought together?               ({} orders)", index.baskets());
-    println!("    {:>8} {:>8} {:>7} {:>9} {:>11} {:>7}", "item", "with", "both", "support", "confidence", "lift");
+    println!(
+        "    {:>8} {:>8} {:>7} {:>9} {:>11} {:>7} {:>7}",
+        "item", "with", "both", "support", "confidence", "lift", "cosine"
+    );
     for bundle in index.strongest(Strongest { by: Measure::Cosine, least: 5, n: 6 }) {
         println!(
-            "    {:>8} {:>8} {:>7} {:>8.3}% {:>10.1}% {:>7.1}",
+            "    {:>8} {:>8} {:>7} {:>8.3}% {:>10.1}% {:>7.1} {:>7.3}",
             names.show(bundle.item),
             names.show(bundle.with),
             bundle.both,
             bundle.support() * 100.0,
             bundle.confidence() * 100.0,
-            bundle.lift()
+            bundle.lift(),
+            bundle.cosine()
         );
     }
     println!("\nwhat do shoppers do?");
@@ -227,13 +235,19 @@ pub fn print(screen: &Screen, catalogue: &Catalogue, names: &Names) {
     let mut sizes: Vec<_> = sizes.into_iter().collect();
     sizes.sort();
     let sizes: Vec<String> = sizes.iter().map(|(segment, size)| format!("{size} {}", segment.describe())).collect();
-    println!("    customers: {}", sizes.join(", "));
+    println!(
+        "    customers: {}",
+        if sizes.is_empty() { "nobody has bought anything".to_owned() } else { sizes.join(", ") }
+    );
     let mut dropped = screen.dropped.rows();
     dropped.sort();
     let dropped: Vec<String> = dropped.iter().map(|(reason, count)| format!("{count} {}", reason.describe())).collect();
     println!("    lines dropped: {}", if dropped.is_empty() { "none".to_owned() } else { dropped.join(", ") });
     let scored = screen.scored.lock().unwrap_or_else(PoisonError::into_inner);
     println!("\nwhich payments are frauds?             ({} scored; the likeliest)", scored.len());
+    if scored.is_empty() {
+        println!("    no payment is scored: give a folder with a fraud model as --models DIR (`shop train` makes one)");
+    }
     let mut worst: Vec<(Score, Features)> = scored.values().copied().collect();
     worst.sort_by_key(|(score, features)| (std::cmp::Reverse(*score), *features));
     for (score, features) in worst.into_iter().take(5) {
