@@ -97,7 +97,7 @@ impl Error {
     /// a program that a signal interrupted, as shells have it.
     ///
     /// A program gives 1 for what is none of these ([`exit`](crate::exit)), as a file that its own command cannot read, and 141
-    /// where nobody reads any more what it prints.
+    /// where nobody reads any more what it prints after a job.
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Usage(_) => 2,

@@ -140,12 +140,14 @@ pub fn online_retail(file: &Path) -> anyhow::Result<Lines> {
             currency: None,
         });
     }
+    let left_out = (without_goods > 0)
+        .then(|| format!("{without_goods} lines without goods, as postage, or of stock that was written off"));
     let own = Currency::new("GBP").context("pounds are a currency")?;
     Ok(Lines {
         lines,
         rules: Rules { most_lines: u32::MAX, ..Rules::new(Rates::new(own)) },
         names,
-        unreadable: vec![format!("{without_goods} lines without goods, as postage, or of stock that was written off")],
+        unreadable: left_out.into_iter().collect(),
     })
 }
 

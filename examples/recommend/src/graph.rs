@@ -200,14 +200,6 @@ struct Blend {
     learns_on: bool,
 }
 
-/// Whom to trust after one item differs from whom to trust after many: histories of these lengths have a ranker each.
-fn length(history: &[u32]) -> usize {
-    match history.len() {
-        3 => 4,
-        few => few.min(5),
-    }
-}
-
 /// The items of a history, each once, the latest first: how likely it is that one comes again differs from what models say of
 /// those that are new.
 fn had(history: &[u32]) -> Vec<(u32, f64)> {
@@ -221,7 +213,7 @@ fn had(history: &[u32]) -> Vec<(u32, f64)> {
 }
 
 impl Process for Blend {
-    type Key = usize;
+    type Key = ();
     type In = Asking;
     type Out = (Question, Vec<Ranks>);
     type State = Option<Ranker>;
@@ -230,7 +222,7 @@ impl Process for Blend {
 
     fn process(
         &self,
-        _: &usize,
+        _: &(),
         asking: Asking,
         ranker: &mut Option<Ranker>,
         ctx: &mut Context<'_, Self::Out>,
@@ -363,7 +355,7 @@ pub fn replay(protocol: &Protocol, workers: usize, transformers: Option<&Path>) 
             });
         }
         let blend = Blend { repeats, learns_on: test_then_learn };
-        let answers = asking.key_by(|asking| length(&asking.question.history)).process("blend", blend)?;
+        let answers = asking.key_by(|_| ()).process("blend", blend)?;
         answers.map(|(_, ranks)| ranks).sink("answers", to_answers.clone())
     })?;
     let mut ranks: BTreeMap<&'static str, Vec<Ranks>> = BTreeMap::new();

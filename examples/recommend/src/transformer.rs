@@ -2,6 +2,7 @@
 
 use crate::protocol::Protocol;
 use anyhow::{Context, bail, ensure};
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -259,6 +260,11 @@ pub fn train_on(data: &str, histories: Vec<Vec<u32>>, settings: &Settings, folde
     if let Some(error) = failure {
         return Err(error);
     }
+    // Nobody takes a network without its description for one, so an older one's goes first, and this one's comes last.
+    let older = folder.join(format!("{data}.json"));
+    if older.exists() {
+        std::fs::remove_file(&older).with_context(|| format!("cannot replace {}", older.display()))?;
+    }
     for end in ["items", "safetensors", "json"] {
         let (from, to) = (folder.join(format!("{unfinished}.{end}")), folder.join(format!("{data}.{end}")));
         std::fs::rename(&from, &to).with_context(|| format!("cannot make {} {}", from.display(), to.display()))?;
@@ -279,7 +285,7 @@ fn judge(network: &SasRec, held: &[(Vec<u32>, u32)], beside: Beside) -> anyhow::
                     let own = scores[*last as usize - 1];
                     let others =
                         (0..drawn.get()).map(|_| random.below(items)).filter(|item| item + 1 != *last as usize);
-                    Some(others.filter(|item| scores[*item] >= own).count())
+                    Some(others.filter(|item| scores[*item].partial_cmp(&own) != Some(Ordering::Less)).count())
                 };
                 scores.chunks(items).zip(held).map(place).collect()
             }

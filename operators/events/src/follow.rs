@@ -4,12 +4,13 @@ use crate::AsOf;
 use std::collections::BTreeMap;
 use tidemill::differential_dataflow::ExchangeData;
 use tidemill::timely::container::CapacityContainerBuilder;
+use tidemill::timely::dataflow::StreamVec;
 use tidemill::timely::dataflow::channels::pact::Pipeline;
 use tidemill::timely::dataflow::operators::Capability;
 use tidemill::timely::dataflow::operators::generic::OutputBuilder;
 use tidemill::timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use tidemill::timely::dataflow::operators::vec::Broadcast;
-use tidemill::{Collection, Data, Epoch, Record, Result, Stream, timely};
+use tidemill::{Collection, Data, Epoch, Record, Result, Stream};
 
 /// What one worker knows of the rows, and does with events.
 pub(crate) trait Follower: 'static {
@@ -47,10 +48,7 @@ type Take<R> = Box<dyn FnMut(&mut BTreeMap<Epoch, Vec<(R, isize)>>)>;
 
 impl<R: ExchangeData> Coming<R> {
     /// Adds an input to an operator.
-    pub fn new<'s>(
-        builder: &mut OperatorBuilder<'s, Epoch>,
-        rows: timely::dataflow::StreamVec<'s, Epoch, (R, Epoch, isize)>,
-    ) -> Self {
+    pub fn new<'s>(builder: &mut OperatorBuilder<'s, Epoch>, rows: StreamVec<'s, Epoch, (R, Epoch, isize)>) -> Self {
         let mut input = builder.new_input(rows, Pipeline);
         let take = move |changes: &mut BTreeMap<Epoch, Vec<(R, isize)>>| {
             input.for_each_stamp(|_, batches| {
@@ -92,7 +90,7 @@ pub(crate) trait Meet<T, O>: 'static {
 /// What it knows needs no checkpoint: after a restore a collection says its rows again, at the checkpoint's epoch, and as
 /// events of later epochs wait for it, the rows are whole when they come.
 pub(crate) fn meet<'s, T: Data, O: Data, M: Meet<T, O>>(
-    events: Stream<'s, T>,
+    (events, to_take): (&Stream<'s, T>, StreamVec<'s, Epoch, Record<T>>),
     (name, kind): (&str, &str),
     as_of: AsOf,
     with_rows: impl FnOnce(&mut OperatorBuilder<'s, Epoch>) -> M,
@@ -100,7 +98,7 @@ pub(crate) fn meet<'s, T: Data, O: Data, M: Meet<T, O>>(
     let job = events.job().clone();
     let mut builder = OperatorBuilder::new(name.to_owned(), job.scope());
     let id = builder.operator_info().global_id;
-    let mut taken = builder.new_input(events.inner(), Pipeline);
+    let mut taken = builder.new_input(to_take, Pipeline);
     let mut rows = with_rows(&mut builder);
     let (output, made) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Record<O>>>>::from(output);
@@ -134,7 +132,7 @@ pub(crate) fn meet<'s, T: Data, O: Data, M: Meet<T, O>>(
     });
     // Only now: an operator that is begun and not built leaves a scope that cannot be.
     job.name_operator(name, id)?;
-    Ok(Stream::from_inner(made, &events).named(name, kind))
+    Ok(Stream::from_inner(made, events).named(name, kind))
 }
 
 /// A follower with the rows it follows.
@@ -165,14 +163,12 @@ pub(crate) fn follow<'s, L: Follower>(
     as_of: AsOf,
     follower: L,
 ) -> Result<Stream<'s, L::Out>> {
-    let mut changes = rows.inner().inner.clone();
-    let events = match everywhere {
-        Everywhere::Rows => {
-            changes = changes.broadcast();
-            events
-        }
-        Everywhere::Events => Stream::from_inner(events.clone().inner().broadcast(), &events),
-    };
-    let met = meet(events, named, as_of, |builder| Follows { coming: Coming::new(builder, changes), follower })?;
+    let (mut to_take, mut changes) = (events.clone().inner(), rows.inner().inner.clone());
+    match everywhere {
+        Everywhere::Rows => changes = changes.broadcast(),
+        Everywhere::Events => to_take = to_take.broadcast(),
+    }
+    let met =
+        meet((&events, to_take), named, as_of, |builder| Follows { coming: Coming::new(builder, changes), follower })?;
     Ok(met.also_of_rows(&rows))
 }

@@ -105,7 +105,7 @@ impl<'s, Q: Data> AskedOfSeveral<'s, Q> for Stream<'s, Q> {
         respondents: Vec<Respondent<'s, Q, A>>,
     ) -> Result<Stream<'s, (Q, Vec<A>)>> {
         let (joins, notes): (Vec<_>, Vec<_>) = respondents.into_iter().map(|of| (of.join, of.note)).unzip();
-        let answered = meet(self, (name, "indices"), as_of, |builder| {
+        let answered = meet((&self, self.clone().inner()), (name, "indices"), as_of, |builder| {
             Several(joins.into_iter().map(|join| join(builder)).collect())
         })?;
         Ok(notes.into_iter().fold(answered, |answered, note| note(answered)))

@@ -299,7 +299,7 @@ impl<S: Key, I: Key> SessionIndex<S, I> {
             b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)).then_with(|| session(a.2).cmp(session(b.2)))
         };
         // One more than vote, as the session itself may be among them.
-        if candidates.len() > neighbours + 1 {
+        if candidates.len() > neighbours.saturating_add(1) {
             candidates.select_nth_unstable_by(neighbours, nearest_first);
             candidates.truncate(neighbours + 1);
         }

@@ -213,7 +213,7 @@ impl Autoencoder {
     /// Which file is missing or wrong, and which tensor in it.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
         let loaded = Self::new(saved::read_description(path.as_ref())?, &mut Random::new(saved::ANY_SEED))?;
-        saved::read_weights(path.as_ref(), &loaded.store)?;
+        saved::read_weights(path.as_ref(), &loaded.store, |_| false)?;
         Ok(loaded)
     }
 }

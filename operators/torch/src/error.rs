@@ -75,7 +75,7 @@ pub enum Error {
         /// The shape in the file.
         found: Vec<i64>,
     },
-    /// A tensor holds other things than floats or the 8-bit numbers that some models write.
+    /// A tensor holds other things than floats, or the 8-bit numbers that some models write where they do.
     #[error("tensor `{name}` in {path} holds {found}, not 32-bit floats; convert the weights to float32")]
     TensorKind {
         /// The weights.

@@ -1,5 +1,5 @@
 //! What comes next in a sequence of items: SASRec (Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018),
-//! trained with cross-entropy over the whole catalogue.
+//! trained with cross-entropy over the whole catalogue, a sample of it, or a few others.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -78,6 +78,9 @@ pub enum Beside {
     /// be told from the few that are nearest to it.
     Few(NonZeroUsize),
 }
+
+/// What the items' embeddings are called among the weights.
+pub(crate) const EMBEDDINGS: &str = "items";
 
 /// Scores of a history's steps over the catalogue that are there at once in training, at most: 16 MB of them.
 const SCORES_AT_ONCE: i64 = 4 << 20;
@@ -319,7 +322,7 @@ impl SasRec {
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let of_direction = self.description.temperature.is_some();
         saved::write(path.as_ref(), &self.description, &self.store, |name, tensor| {
-            tch::no_grad(|| match name == "items" && of_direction {
+            tch::no_grad(|| match of_direction && name == EMBEDDINGS {
                 false => Ok(tensor.f_to_kind(Kind::Half)?),
                 true => {
                     let greatest = tensor.f_abs()?.f_amax([-1i64], true)?.f_clamp_min(f64::from(f32::MIN_POSITIVE))?;
@@ -335,8 +338,12 @@ impl SasRec {
     ///
     /// Which file is missing or wrong, and which tensor in it.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let network = Self::new(saved::read_description(path.as_ref())?, ANY_SEED)?;
-        saved::read_weights(path.as_ref(), &network.store)?;
+        let mut network = Self::new(saved::read_description(path.as_ref())?, ANY_SEED)?;
+        let of_direction = network.description.temperature.is_some();
+        saved::read_weights(path.as_ref(), &network.store, |name| of_direction && name == EMBEDDINGS)?;
+        if of_direction {
+            network.layers.shorten()?;
+        }
         Ok(network)
     }
 }
@@ -380,7 +387,9 @@ mod tests {
                 Options { epochs: 60, batch: 20, learning_rate: 0.01, schedule, weight_decay: 0.0, beside, seed: 3 };
             let mut losses = Vec::new();
             network
-                .train(&sequences, &options, |_, loss, _| {
+                .train(&sequences, &options, |_, loss, network| {
+                    // What is asked between epochs is answered by the weights of then, and what is asked later by those of later.
+                    network.top(&[&sequences[0]], 1).unwrap();
                     losses.push(loss);
                     losses.len() < 60
                 })

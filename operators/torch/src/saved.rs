@@ -32,7 +32,7 @@ impl Network {
     /// Which file is missing or wrong, and which tensor in it.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
         let network = Self::new(read_description(path.as_ref())?, ANY_SEED)?;
-        read_weights(path.as_ref(), network.store())?;
+        read_weights(path.as_ref(), network.store(), |_| false)?;
         Ok(network)
     }
 }
@@ -66,8 +66,9 @@ pub(crate) fn read_description<D: DeserializeOwned>(path: &Path) -> Result<D, Er
     serde_json::from_slice(&text).map_err(|source| Error::Json { path: json, source })
 }
 
-/// Takes over the weights in `NAME.safetensors`, which must be those that `store` has.
-pub(crate) fn read_weights(path: &Path, store: &VarStore) -> Result<(), Error> {
+/// Takes over the weights in `NAME.safetensors`, which must be those that `store` has: floats, or 8-bit numbers where `eight_bits`
+/// says so of a name.
+pub(crate) fn read_weights(path: &Path, store: &VarStore, eight_bits: impl Fn(&str) -> bool) -> Result<(), Error> {
     let (_, weights) = files(path);
     // Read here first, so that a missing file is the system's error and not libtorch's text.
     fs::metadata(&weights).map_err(|source| Error::Read { path: weights.clone(), source })?;
@@ -83,7 +84,9 @@ pub(crate) fn read_weights(path: &Path, store: &VarStore) -> Result<(), Error> {
             let (expected, found) = (own.size(), tensor.size());
             return Err(Error::TensorShape { path: path(), name, expected, found });
         }
-        if !matches!(tensor.kind(), Number::Float | Number::Half | Number::Int8) {
+        if !matches!(tensor.kind(), Number::Float | Number::Half)
+            && !(tensor.kind() == Number::Int8 && eight_bits(&name))
+        {
             let found = format!("{:?}", tensor.kind());
             return Err(Error::TensorKind { path: path(), name, found });
         }

@@ -4,7 +4,7 @@ use crate::protocol::{Events, Owners, Protocol, Question, STEPS_AT_ONCE, Step};
 use std::path::Path;
 use tidemill::Millis;
 
-/// So many sessions of those to learn from teach how lists are blended, before they are learnt from.
+/// About so many sessions of those to learn from teach how lists are blended, before they are learnt from.
 const TEACHING: usize = 10_000;
 
 /// They are every so manieth of the last ones: what no Transformer may be trained on should not be all that is new.

@@ -246,7 +246,7 @@ pub fn print(screen: &Screen, catalogue: &Catalogue, names: &Names) {
     let scored = screen.scored.lock().unwrap_or_else(PoisonError::into_inner);
     println!("\nwhich payments are frauds?             ({} scored; the likeliest)", scored.len());
     if scored.is_empty() {
-        println!("    no payment is scored: give a folder with a fraud model as --models DIR (`shop train` makes one)");
+        println!("    there was no payment, or no fraud model: --models DIR gives one, `shop train` makes one");
     }
     let mut worst: Vec<(Score, Features)> = scored.values().copied().collect();
     worst.sort_by_key(|(score, features)| (std::cmp::Reverse(*score), *features));

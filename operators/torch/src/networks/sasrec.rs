@@ -7,7 +7,7 @@ use tch::{Kind as Number, Tensor};
 use super::transformer::{Layer, Norm, Visible};
 use super::{Mode, Weights};
 use crate::Error;
-use crate::sasrec::Description;
+use crate::sasrec::{Description, EMBEDDINGS};
 
 /// Embedded items with learned places, blocks of causal attention, and the same embedding again to score items by.
 ///
@@ -36,7 +36,7 @@ impl SasRecLayers {
         };
         let blocks = (0..of.blocks).map(block).collect::<Result<_, _>>()?;
         Ok(Self {
-            items: weights.uniform("items", &[items + 1, width], 0.04)?,
+            items: weights.uniform(EMBEDDINGS, &[items + 1, width], 0.04)?,
             places: weights.uniform("places", &[length, width], 0.04)?,
             blocks,
             norm: Norm::new(&mut weights.part("norm"), width)?,
@@ -44,6 +44,14 @@ impl SasRecLayers {
             temperature: of.temperature,
             units: OnceCell::new(),
         })
+    }
+
+    /// Makes embeddings as long as their directions' first ones were: a step of training is short beside longer ones.
+    pub(crate) fn shorten(&mut self) -> Result<(), Error> {
+        let units = self.scored(self.items.shallow_clone());
+        tch::no_grad(|| self.items.f_copy_(&units))?;
+        self.changed();
+        Ok(())
     }
 
     /// The weights have changed.
