@@ -84,9 +84,12 @@ pub(crate) fn read_weights(path: &Path, store: &VarStore, eight_bits: impl Fn(&s
             let (expected, found) = (own.size(), tensor.size());
             return Err(Error::TensorShape { path: path(), name, expected, found });
         }
-        if !matches!(tensor.kind(), Number::Float | Number::Half)
-            && !(tensor.kind() == Number::Int8 && eight_bits(&name))
-        {
+        let is_known = match tensor.kind() {
+            Number::Float | Number::Half => true,
+            Number::Int8 => eight_bits(&name),
+            _ => false,
+        };
+        if !is_known {
             let found = format!("{:?}", tensor.kind());
             return Err(Error::TensorKind { path: path(), name, found });
         }
