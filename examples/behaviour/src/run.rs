@@ -62,8 +62,8 @@ fn input(arguments: &Arguments) -> anyhow::Result<(Input, Rules, Names, Catalogu
     }
     let rules = rules()?;
     if let Some(file) = &arguments.lines {
-        let Lines { lines, rules, names, unreadable } = json_lines(file, rules)?;
-        warn(&unreadable);
+        let Lines { lines, rules, names, left_out } = json_lines(file, rules)?;
+        warn(&left_out);
         let catalogue = Catalogue::listed(&lines);
         return Ok((Input::Lines(Events::new(lines)), rules, names, catalogue));
     }

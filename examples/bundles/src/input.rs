@@ -22,7 +22,7 @@ pub struct Lines {
     /// How items are called, if not by their number.
     pub names: Names,
     /// What was left out: which lines could not be read and what is wrong with them, or how many say nothing of goods.
-    pub unreadable: Vec<String>,
+    pub left_out: Vec<String>,
 }
 
 /// How items are called.
@@ -140,14 +140,14 @@ pub fn online_retail(file: &Path) -> anyhow::Result<Lines> {
             currency: None,
         });
     }
-    let left_out = (without_goods > 0)
+    let without_goods = (without_goods > 0)
         .then(|| format!("{without_goods} lines without goods, as postage, or of stock that was written off"));
     let own = Currency::new("GBP").context("pounds are a currency")?;
     Ok(Lines {
         lines,
         rules: Rules { most_lines: u32::MAX, ..Rules::new(Rates::new(own)) },
         names,
-        unreadable: left_out.into_iter().collect(),
+        left_out: without_goods.into_iter().collect(),
     })
 }
 
@@ -159,22 +159,22 @@ pub fn online_retail(file: &Path) -> anyhow::Result<Lines> {
 pub fn json_lines(file: &Path, rules: Rules) -> anyhow::Result<Lines> {
     let (mut reader, mut batch) = (JsonLines::<Line>::new(file.to_owned()).open(0, 0)?, Batch::new());
     while reader.read(10_000, &mut batch)? == ReadStatus::Ready {}
-    let unreadable = batch.rejected().iter().map(|line| format!("{}: {}", line.place, line.reason)).collect();
-    Ok(Lines { lines: batch.items().to_vec(), rules, names: Names::default(), unreadable })
+    let left_out = batch.rejected().iter().map(|line| format!("{}: {}", line.place, line.reason)).collect();
+    Ok(Lines { lines: batch.items().to_vec(), rules, names: Names::default(), left_out })
 }
 
 /// Says which lines were left out, the first ones by name.
-pub fn warn(unreadable: &[String]) {
-    unreadable.iter().take(5).for_each(|line| eprintln!("left out: {line}"));
-    if unreadable.len() > 5 {
-        eprintln!("left out: {} lines more that cannot be read", unreadable.len() - 5);
+pub fn warn(left_out: &[String]) {
+    left_out.iter().take(5).for_each(|line| eprintln!("left out: {line}"));
+    if left_out.len() > 5 {
+        eprintln!("left out: {} lines more that cannot be read", left_out.len() - 5);
     }
 }
 
 /// All lines of a shop that does not exist.
 pub fn simulated(settings: &Settings, rules: Rules) -> Lines {
     let lines = Simulation::new(settings.clone()).collect();
-    Lines { lines, rules, names: Names::default(), unreadable: Vec::new() }
+    Lines { lines, rules, names: Names::default(), left_out: Vec::new() }
 }
 
 /// Opens a file, unpacking it if its name ends with `.gz`.

@@ -172,7 +172,7 @@ fn foretold(orders: BTreeMap<usize, Order>, users: &[u64]) -> anyhow::Result<BTr
 
 fn print_input(all: &Lines, told: &Told) {
     println!("{} lines in {:.1} s", all.lines.len(), told.report.wall_s);
-    warn(&all.unreadable);
+    warn(&all.left_out);
     for (reason, count) in &told.dropped {
         println!("{count} lines were dropped: {}", reason.describe());
     }

@@ -33,8 +33,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let settings = arguments.simulated.settings();
     let (lines, rules, names, catalogue) = match arguments.files.read()? {
-        Some(Lines { lines, rules, names, unreadable }) => {
-            warn(&unreadable);
+        Some(Lines { lines, rules, names, left_out }) => {
+            warn(&left_out);
             let catalogue = Catalogue::of(&lines, &names);
             (Some(lines), rules, names, catalogue)
         }

@@ -142,13 +142,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ensure!(!is_same, "--forgotten would write over {}, which is read: name another file", read.display());
     }
     let (input, rules, catalogue, names, end) = match arguments.files.read()? {
-        Some(Lines { lines, rules, names, unreadable }) => {
+        Some(Lines { lines, rules, names, left_out }) => {
             let catalogue = Catalogue::of(&lines, &names);
             let input = match arguments.files.own_lines() {
                 // Standard input has been read, and is not there a second time.
                 Some(file) if file != Path::new("-") => Input::File(JsonLines::new(file.to_owned())),
                 _ => {
-                    warn(&unreadable);
+                    warn(&left_out);
                     Input::Lines(Events::new(lines))
                 }
             };
@@ -181,7 +181,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         report.cpu_s,
         report.peak_kb / 1024
     );
-    let refused: u64 = report.operators.iter().map(|operator| operator.dead).sum();
+    let refused = report.dead();
     if refused > 0 {
         println!("{refused} records were refused, as lines that cannot be read: why, the warnings above say");
     }

@@ -46,8 +46,8 @@ impl SasRecLayers {
         })
     }
 
-    /// Makes embeddings as long as their directions' first ones were: a step of training is short beside longer ones.
-    pub(crate) fn shorten(&mut self) -> Result<(), Error> {
+    /// Makes embeddings of which only the direction counts 1 long: the longer they are, the less a step of training turns them.
+    pub(crate) fn normalise(&mut self) -> Result<(), Error> {
         let units = self.scored(self.items.shallow_clone());
         tch::no_grad(|| self.items.f_copy_(&units))?;
         self.changed();
