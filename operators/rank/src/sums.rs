@@ -3,6 +3,7 @@
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::cmp::{Ordering, Reverse};
+use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::marker::PhantomData;
 use tidemill::{Closing, Data, Emit, Epoch, Kernel, Key, Keys, Order, Record, Save, Saved, StateError, type_name};
@@ -26,84 +27,65 @@ struct Board<I> {
     sums: FxHashMap<I, i64>,
     /// Greatest first; of equal ones, the lesser item first.
     top: Vec<(i64, I)>,
-    /// Whose sums have changed in this epoch, some more than once.
-    #[serde(skip)]
-    touched: Vec<I>,
 }
 
 impl<I> Default for Board<I> {
     fn default() -> Self {
-        Board { sums: FxHashMap::default(), top: Vec::new(), touched: Vec::new() }
+        Board { sums: FxHashMap::default(), top: Vec::new() }
     }
 }
 
 impl<I: Data + Ord + Hash> Board<I> {
-    /// Adds to an item's sum; says whether this is the epoch's first change.
-    fn add(&mut self, item: I, weight: i64) -> bool {
-        let sum = self.sums.entry(item.clone()).or_default();
-        *sum = sum.saturating_add(weight);
-        if *sum == 0 {
-            self.sums.remove(&item);
+    /// Adds an epoch's weights, which are in order of their items, to the sums, and says what of the top has gone and what is
+    /// new.
+    fn add<K>(&mut self, weights: &[(K, I, i64)], n: usize, mut say: impl FnMut(&(i64, I), isize)) {
+        let is_full = self.top.len() >= n;
+        let (mut gone, mut new) = (Vec::new(), Vec::new());
+        for of_item in weights.chunk_by(|a, b| a.1 == b.1) {
+            let item = &of_item[0].1;
+            let entry = self.sums.entry(item.clone());
+            let before = match &entry {
+                Entry::Occupied(sum) => *sum.get(),
+                Entry::Vacant(_) => 0,
+            };
+            let now = of_item.iter().fold(before, |sum, (.., weight)| sum.saturating_add(*weight));
+            match entry {
+                _ if now == before => continue,
+                Entry::Occupied(sum) if now == 0 => _ = sum.remove(),
+                entry => _ = entry.insert_entry(now),
+            }
+            let last = self.top.last().filter(|_| is_full);
+            // Whatever is before the last of a full top is in it.
+            let reaches = |row: &(i64, I)| row.0 > 0 && last.map_or(!is_full, |last| best_first(row, last).is_le());
+            gone.extend(Some((before, item.clone())).filter(reaches));
+            new.extend(Some((now, item.clone())).filter(reaches));
         }
-        let first = self.touched.is_empty();
-        self.touched.push(item);
-        first
-    }
-
-    /// Makes the top what it is now, and says what of it has gone and what is new.
-    fn settle(&mut self, n: usize, mut say: impl FnMut(&(i64, I), isize)) {
-        let mut touched = std::mem::take(&mut self.touched);
-        touched.sort_unstable();
-        touched.dedup();
-        if touched.len() > FEW || !self.move_few(&touched, n, &mut say) {
-            let now = self.sorted(&touched, n);
+        if is_full && self.top.len() + new.len() < n + gone.len() {
+            let now = self.best(n);
             differ(&std::mem::replace(&mut self.top, now), &self.top, say);
+            return;
         }
-    }
-
-    /// Moves the touched within the top. Not if it would have to be known who comes next: then it does nothing.
-    fn move_few(&mut self, touched: &[I], n: usize, say: &mut impl FnMut(&(i64, I), isize)) -> bool {
-        let sum = |item: &I| self.sums.get(item).copied().filter(|sum| *sum > 0);
-        let mut moved: Vec<(Option<(i64, I)>, Option<(i64, I)>)> = Vec::with_capacity(touched.len());
-        for item in touched {
-            let before = self.top.iter().find(|(_, other)| other == item);
-            let now = sum(item).map(|sum| (sum, item.clone()));
-            if self.top.len() >= n && before.is_some_and(|before| now.as_ref().is_none_or(|now| now.0 < before.0)) {
-                return false;
-            }
-            if before != now.as_ref() {
-                moved.push((before.cloned(), now));
-            }
+        if new.len() > n {
+            new.select_nth_unstable_by(n, best_first);
+            new.truncate(n);
         }
         let place = |top: &[(i64, I)], row: &(i64, I)| top.partition_point(|other| best_first(other, row).is_lt());
-        for row in moved.iter().filter_map(|(before, _)| before.as_ref()) {
+        for row in &gone {
             self.top.remove(place(&self.top, row));
             say(row, -1);
         }
-        for row in moved.iter().filter_map(|(_, now)| now.as_ref()) {
+        for row in &new {
             self.top.insert(place(&self.top, row), row.clone());
         }
         let rest = self.top.split_off(n.min(self.top.len()));
-        let is_new = |row: &(i64, I)| moved.iter().any(|(_, now)| now.as_ref() == Some(row));
-        rest.iter().filter(|row| !is_new(row)).for_each(|row| say(row, -1));
-        let new = moved.iter().filter_map(|(_, now)| now.as_ref());
-        new.filter(|row| !rest.contains(row)).for_each(|row| say(row, 1));
-        true
+        rest.iter().filter(|row| !new.contains(row)).for_each(|row| say(row, -1));
+        new.iter().filter(|row| !rest.contains(row)).for_each(|row| say(row, 1));
     }
 
-    /// The top as it is now.
-    fn sorted(&self, touched: &[I], n: usize) -> Vec<(i64, I)> {
-        let is_touched = |item: &I| touched.binary_search(item).is_ok();
-        let sum = |item: &I| self.sums.get(item).copied().filter(|sum| *sum > 0);
-        let fell = |(before, item): &(i64, I)| is_touched(item) && sum(item).is_none_or(|now| now < *before);
-        let place = |(item, sum): (&I, &i64)| (*sum > 0).then(|| (*sum, item.clone()));
-        // Whoever is neither in the top nor touched comes into it only where one of it falls.
-        let mut top: Vec<(i64, I)> = if self.top.len() >= n && self.top.iter().any(fell) {
-            self.sums.iter().filter_map(place).collect()
-        } else {
-            let stay = self.top.iter().map(|(_, item)| item).filter(|item| !is_touched(item));
-            stay.chain(touched).filter_map(|item| Some((sum(item)?, item.clone()))).collect()
-        };
+    /// The top, from all sums.
+    fn best(&self, n: usize) -> Vec<(i64, I)> {
+        let above = self.sums.iter().filter(|(_, sum)| **sum > 0);
+        let mut top: Vec<_> = above.map(|(item, sum)| (*sum, item.clone())).collect();
         if top.len() > n {
             top.select_nth_unstable_by(n, best_first);
             top.truncate(n);
@@ -114,23 +96,20 @@ impl<I: Data + Ord + Hash> Board<I> {
     }
 }
 
-/// So many items are moved one by one.
-const FEW: usize = 4;
-
 /// The sums of one worker's keys.
 pub(crate) struct SumsKernel<K, T, I, F, G> {
     key: F,
     weighed: G,
     n: usize,
     keys: Keys<K, Board<I>>,
-    /// The keys with sums that have changed in this epoch.
-    changed: Vec<K>,
+    /// What has come in this epoch.
+    weights: Vec<(K, I, i64)>,
     events: PhantomData<fn(T)>,
 }
 
 impl<K, T, I, F, G> SumsKernel<K, T, I, F, G> {
     pub fn new(key: F, weighed: G, n: usize) -> Self {
-        SumsKernel { key, weighed, n, keys: Keys::new(), changed: Vec::new(), events: PhantomData }
+        SumsKernel { key, weighed, n, keys: Keys::new(), weights: Vec::new(), events: PhantomData }
     }
 }
 
@@ -187,29 +166,29 @@ where
     }
 
     fn records(&mut self, _: Closing, records: &mut Vec<Record<T>>, _: &mut Emit<T, Self::Out>) {
-        for Record { value, .. } in records.drain(..) {
-            let key = (self.key)(&value);
+        self.weights.extend(records.drain(..).map(|Record { value, .. }| {
             let (item, weight) = (self.weighed)(&value);
-            let first = match self.keys.get_mut(&key) {
-                Some(board) => board.add(item, weight),
-                None => self.keys.get_or_default(key.clone()).add(item, weight),
-            };
-            if first {
-                self.changed.push(key);
-            }
-        }
+            ((self.key)(&value), item, weight)
+        }));
     }
 
     fn settle(&mut self, at: Closing, emit: &mut Emit<T, Self::Out>) {
-        for key in self.changed.drain(..) {
-            let Some(board) = self.keys.get_mut(&key) else { continue };
-            board.settle(self.n, |(sum, item), diff| {
+        // One key after the other: what is known of a key is read once, and lies in the cache then.
+        self.weights.sort_unstable();
+        for of_key in self.weights.chunk_by(|a, b| a.0 == b.0) {
+            let key = &of_key[0].0;
+            let board = self.keys.get_or_default(key.clone());
+            let first = emit.out.len();
+            board.add(of_key, self.n, |(sum, item), diff| {
                 emit.out.push((Summed { key: key.clone(), item: item.clone(), sum: *sum }, at.epoch, diff));
             });
+            // In order: whoever follows sorts them.
+            emit.out[first..].sort_unstable();
             if board.sums.is_empty() {
-                self.keys.remove(&key);
+                self.keys.remove(key);
             }
         }
+        self.weights.clear();
     }
 
     fn save(&mut self, save: &mut Save) {

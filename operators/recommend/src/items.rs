@@ -195,7 +195,7 @@ impl<I: Key> ItemIndex<I> {
 
     fn forget_unknown(&mut self, number: u32) {
         let entry = &self.entries[number as usize];
-        if self.counts[number as usize] == 0 && entry.links.is_empty() && entry.linked_from == 0 {
+        if entry.linked_from == 0 && entry.links.is_empty() && self.counts[number as usize] == 0 {
             self.numbers.remove(&entry.item);
             self.free.push(number);
         }
