@@ -1,7 +1,7 @@
 //! The graph that learns from what happens and answers what comes next.
 
 use crate::protocol::{Event, Owners, Protocol, Question, STEPS_AT_ONCE, Step};
-use crate::transformer::Transformer;
+use crate::transformer::{ALL, Transformer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -165,6 +165,8 @@ impl Index for Knn {
 /// A Transformer.
 struct Network {
     transformer: Transformer,
+    /// One that was trained on what teaches, too, if there is one: it is asked whatever does not teach.
+    all: Option<Transformer>,
     repeats: bool,
 }
 
@@ -173,10 +175,15 @@ impl Model for Network {
     type Out = Said;
 
     fn predict(&mut self, questions: &[Question]) -> std::result::Result<Vec<Said>, ModelError> {
-        let histories: Vec<&[u32]> = questions.iter().map(|question| question.history.as_slice()).collect();
-        let scores = self.transformer.scores(&histories).map_err(ModelError::new)?;
-        let verdict = |(scores, question)| Said(Verdict::of(scores, question, self.repeats));
-        Ok(scores.into_iter().zip(questions).map(verdict).collect())
+        let mut said = Vec::with_capacity(questions.len());
+        for some in questions.chunk_by(|a, b| a.teaches == b.teaches) {
+            let all = self.all.as_ref().filter(|_| !some[0].teaches);
+            let histories: Vec<&[u32]> = some.iter().map(|question| question.history.as_slice()).collect();
+            let scores = all.unwrap_or(&self.transformer).scores(&histories).map_err(ModelError::new)?;
+            let verdict = |(scores, question)| Said(Verdict::of(scores, question, self.repeats));
+            said.extend(scores.into_iter().zip(some).map(verdict));
+        }
+        Ok(said)
     }
 }
 
@@ -316,9 +323,11 @@ pub fn replay(protocol: &Protocol, workers: usize, transformers: Option<&Path>) 
     let pool = transformers.map(Path::to_owned).map(|folder| {
         Pool::new(PoolConfig { batch: 64, ..PoolConfig::default() }, move || {
             tidemill_torch::one_thread_each();
-            let transformer =
-                Transformer::load(&folder, data).map_err(|error| ModelError::new(format!("{error:#}")))?;
-            Ok(Network { transformer, repeats })
+            let load =
+                |data: &str| Transformer::load(&folder, data).map_err(|error| ModelError::new(format!("{error:#}")));
+            let all = format!("{data}{ALL}");
+            let all = folder.join(&all).with_extension("json").exists().then(|| load(&all)).transpose()?;
+            Ok(Network { transformer: load(data)?, all, repeats })
         })
     });
     if pool.is_some() {

@@ -1,6 +1,6 @@
 //! A Transformer trained on histories: training, and what the graph asks of it.
 
-use crate::protocol::Protocol;
+use crate::protocol::{Event, Protocol};
 use anyhow::{Context, bail, ensure};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,6 +58,15 @@ pub struct Settings {
     /// Scores are cosines divided by this, and not inner products: popular items have less of an advantage then.
     #[arg(long, value_name = "T")]
     pub temperature: Option<f64>,
+    /// Embeddings are multiplied by the square root of their width before their places in the history are added.
+    #[arg(long)]
+    pub scaled: bool,
+    /// Everything but what is asked in the end is trained on: what teaches the blend, too, and the last items that are held
+    /// back otherwise. So nothing tells which epoch was the best, and the last is kept: see without this how many it takes.
+    /// `recommend train` calls the network DATA-all then. Where there is one, `evaluate` asks it what counts, and DATA only
+    /// what teaches the blend, which must be new to whoever is asked.
+    #[arg(long)]
+    pub all: bool,
     /// Draws first weights, order, dropout and negatives.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
@@ -80,6 +89,8 @@ impl Default for Settings {
             negatives: None,
             few: false,
             temperature: None,
+            scaled: false,
+            all: false,
             seed: 1,
         }
     }
@@ -102,6 +113,9 @@ pub struct Transformer {
     items: Vec<u32>,
     numbers: BTreeMap<u32, u32>,
 }
+
+/// What is added to the name of a network that was trained on everything.
+pub const ALL: &str = "-all";
 
 /// Histories whose last item tells how good the network is.
 const JUDGED: usize = 4_000;
@@ -129,6 +143,7 @@ impl Transformer {
             length: settings.length,
             dropout: settings.dropout,
             temperature: settings.temperature,
+            scaled: settings.scaled,
             training: serde_json::Value::Null,
         };
         Ok(Transformer::new(SasRec::new(description, settings.seed)?, items))
@@ -198,7 +213,7 @@ impl Transformer {
 }
 
 /// Trains on the histories that a protocol's events make, and writes the network that told best what came last in some of
-/// them, which it was not shown.
+/// them, which it was not shown; or, with [`Settings::all`], that which was shown everything in the end, as `DATA-all`.
 pub fn train(protocol: &Protocol, settings: &Settings, folder: &Path) -> anyhow::Result<()> {
     let mut histories: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     let mut teaching = BTreeSet::new();
@@ -206,11 +221,22 @@ pub fn train(protocol: &Protocol, settings: &Settings, folder: &Path) -> anyhow:
         teaching.extend(step.questions.iter().filter(|question| question.teaches).map(|question| question.owner));
         // What is asked in order to learn how to blend must be as new to the network as what is asked in the end. Where it
         // comes after all events, it is.
-        for event in step.events.iter().filter(|event| !teaching.contains(&event.owner)) {
+        let is_shown = |event: &&Event| settings.all || !teaching.contains(&event.owner);
+        for event in step.events.iter().filter(is_shown) {
             histories.entry(event.owner).or_default().push(event.item);
         }
     }
-    train_on(protocol.data, histories.into_values().collect(), settings, folder)
+    let mut name = protocol.data.to_owned();
+    if settings.all {
+        name += ALL;
+        for question in protocol.steps.iter().flat_map(|step| &step.questions).filter(|question| question.teaches) {
+            let history = histories.entry(question.owner).or_default();
+            if history.len() <= question.history.len() {
+                *history = question.history.iter().copied().chain([question.target]).collect();
+            }
+        }
+    }
+    train_on(&name, histories.into_values().collect(), settings, folder)
 }
 
 /// The same for any histories, which are called `data`.
@@ -230,7 +256,7 @@ pub fn train_on(data: &str, histories: Vec<Vec<u32>>, settings: &Settings, folde
     let mut shown: Vec<Vec<u32>> = histories.iter().map(known).collect();
     let mut held: Vec<(Vec<u32>, u32)> = Vec::new();
     let every = (shown.len() / JUDGED).max(1);
-    for history in shown.iter_mut().step_by(every).filter(|history| history.len() > 2) {
+    for history in shown.iter_mut().step_by(every).filter(|history| !settings.all && history.len() > 2) {
         if let Some(last) = history.pop() {
             held.push((history.clone(), last));
         }
@@ -239,12 +265,13 @@ pub fn train_on(data: &str, histories: Vec<Vec<u32>>, settings: &Settings, folde
     let (began, unfinished) = (Instant::now(), format!("{data}-unfinished"));
     let names: Vec<String> = items.iter().map(u32::to_string).collect();
     let file = folder.join(format!("{unfinished}.items"));
-    let (mut best, mut since) = (-1.0, 0);
+    let (mut best, mut since) = (None, 0);
     let mut failure = None;
     network.train(&shown, &options, |epoch, loss, network| {
-        let judged = judge(network, &held, options.beside);
+        let judged = if held.is_empty() { Ok(None) } else { judge(network, &held, options.beside).map(Some) };
         let saved = judged.and_then(|found| {
-            if found > best {
+            // Where nothing tells which is the best, it is the last.
+            if found.is_none() || found > best {
                 (best, since) = (found, 0);
                 network.save(folder.join(&unfinished))?;
                 std::fs::write(&file, names.join("\n") + "\n")
@@ -252,7 +279,8 @@ pub fn train_on(data: &str, histories: Vec<Vec<u32>>, settings: &Settings, folde
             } else {
                 since += 1;
             }
-            println!("epoch {epoch}: loss {loss:.4}, ndcg@10 {found:.4}, {:.0} s", began.elapsed().as_secs_f64());
+            let found = found.map_or_else(String::new, |found| format!(", ndcg@10 {found:.4}"));
+            println!("epoch {epoch}: loss {loss:.4}{found}, {:.0} s", began.elapsed().as_secs_f64());
             Ok(())
         });
         saved.map_err(|error| failure = Some(error)).is_ok() && since < settings.patience
@@ -269,7 +297,11 @@ pub fn train_on(data: &str, histories: Vec<Vec<u32>>, settings: &Settings, folde
         let (from, to) = (folder.join(format!("{unfinished}.{end}")), folder.join(format!("{data}.{end}")));
         std::fs::rename(&from, &to).with_context(|| format!("cannot make {} {}", from.display(), to.display()))?;
     }
-    println!("{data}: ndcg@10 {best:.4} on what was held back; {}/{data}.safetensors", folder.display());
+    let judged = best.map_or_else(
+        || "trained on everything, for all epochs".to_owned(),
+        |best| format!("ndcg@10 {best:.4} on what was held back"),
+    );
+    println!("{data}: {judged}; {}/{data}.safetensors", folder.display());
     Ok(())
 }
 

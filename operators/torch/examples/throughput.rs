@@ -57,6 +57,7 @@ fn sasrec_rate(batch: usize, feed_forward: usize) -> Result<f64, Error> {
             length,
             dropout: 0.0,
             temperature: None,
+            scaled: true,
             training: serde_json::Value::Null,
         },
         1,

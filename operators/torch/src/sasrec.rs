@@ -39,6 +39,10 @@ pub struct Description {
     /// Bias", 2019). Without, its inner product.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
+    /// A history's embeddings are multiplied by the square root of the width before their places are added (Vaswani et al. 2017,
+    /// 3.4): what an item says outweighs where it stands from the start, and is learnt in fewer passes.
+    #[serde(default)]
+    pub scaled: bool,
     /// Whatever is worth knowing of the training. Never read here.
     #[serde(default)]
     pub training: Value,
@@ -369,6 +373,7 @@ mod tests {
             length: 6,
             dropout: 0.1,
             temperature: None,
+            scaled: false,
             training: Value::Null,
         }
     }
@@ -380,14 +385,15 @@ mod tests {
         let sequences: Vec<Vec<u32>> =
             (0..60).map(|n| (0..8u32).map(|step| (n * 5 % 12 + step / 2 + step % 2 * 4) % 12 + 1).collect()).collect();
         let six = NonZeroUsize::new(6).unwrap();
-        for (beside, temperature) in [
-            (Beside::Catalogue, None),
-            (Beside::Sample(six), None),
-            (Beside::Few(six), None),
-            (Beside::Catalogue, Some(0.1)),
-            (Beside::Sample(six), Some(0.1)),
+        for (beside, temperature, scaled) in [
+            (Beside::Catalogue, None, false),
+            (Beside::Sample(six), None, false),
+            (Beside::Few(six), None, false),
+            (Beside::Few(six), None, true),
+            (Beside::Catalogue, Some(0.1), false),
+            (Beside::Sample(six), Some(0.1), false),
         ] {
-            let mut network = SasRec::new(Description { temperature, ..description() }, 1).unwrap();
+            let mut network = SasRec::new(Description { temperature, scaled, ..description() }, 1).unwrap();
             let schedule = Schedule::Cosine;
             let options =
                 Options { epochs: 60, batch: 20, learning_rate: 0.01, schedule, weight_decay: 0.0, beside, seed: 3 };

@@ -21,6 +21,8 @@ pub(crate) struct SasRecLayers {
     blocks: Vec<Layer>,
     norm: Norm,
     dropout: f64,
+    /// What embeddings are multiplied by before places are added.
+    scale: f64,
     /// What cosines are divided by, where scores are such.
     temperature: Option<f64>,
     /// The rows of `items` at length 1, where scores are cosines: as long as no step of training changes them.
@@ -41,6 +43,7 @@ impl SasRecLayers {
             blocks,
             norm: Norm::new(&mut weights.part("norm"), width)?,
             dropout: of.dropout,
+            scale: if of.scaled { (of.width as f64).sqrt() } else { 1.0 },
             temperature: of.temperature,
             units: OnceCell::new(),
         })
@@ -72,7 +75,7 @@ impl SasRecLayers {
     pub(crate) fn lead(&self, histories: &Tensor, last: Option<&Tensor>, mode: &mut Mode<'_>) -> Tensor {
         let steps = histories.size()[1];
         let items = self.scored(Tensor::embedding(&self.items, histories, -1, false, false));
-        let mut stream = mode.dropout(items + self.places.narrow(0, 0, steps), self.dropout);
+        let mut stream = mode.dropout(items * self.scale + self.places.narrow(0, 0, steps), self.dropout);
         for (left, block) in (0..self.blocks.len()).rev().zip(&self.blocks) {
             let dropout = [self.dropout; 2];
             // A step looks back only, so what lies behind a history's end is seen by none of its steps.
