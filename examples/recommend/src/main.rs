@@ -4,6 +4,10 @@ mod commands;
 
 use clap::{Parser, Subcommand};
 
+/// What is counted of each item is small, and comes and goes by the million.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What to show next: item links, nearest sessions and bundles, kept true event by event.
 #[derive(Parser)]
 #[command(version)]

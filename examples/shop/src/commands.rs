@@ -3,6 +3,7 @@
 pub mod days;
 pub mod demo;
 pub mod generate;
+pub mod input;
 pub mod load;
 pub mod run;
 pub mod show;

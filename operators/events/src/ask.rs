@@ -105,8 +105,11 @@ impl<'s, Q: Data> Asked<'s, Q> for Stream<'s, Q> {
 /// Makes an epoch's changes.
 pub(crate) fn change<X: Index>(index: &mut X, mut changes: Vec<(X::Row, isize)>) {
     consolidate(&mut changes);
-    let (gone, come): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(_, diff)| *diff < 0);
-    gone.into_iter().chain(come).for_each(|(row, diff)| index.change(row, diff));
+    let mut come = Vec::new();
+    for (row, diff) in changes {
+        if diff < 0 { index.change(row, diff) } else { come.push((row, diff)) }
+    }
+    come.into_iter().for_each(|(row, diff)| index.change(row, diff));
 }
 
 /// Answers from an index.

@@ -69,13 +69,15 @@ impl<I: Data + Ord + Hash> Board<I> {
             new.select_nth_unstable_by(n, best_first);
             new.truncate(n);
         }
-        let place = |top: &[(i64, I)], row: &(i64, I)| top.partition_point(|other| best_first(other, row).is_lt());
-        for row in &gone {
-            self.top.remove(place(&self.top, row));
-            say(row, -1);
+        gone.iter().for_each(|row| say(row, -1));
+        gone.sort_unstable_by(best_first);
+        let mut gone = gone.iter().peekable();
+        if gone.peek().is_some() {
+            self.top.retain(|row| gone.next_if_eq(&row).is_none());
         }
         for row in &new {
-            self.top.insert(place(&self.top, row), row.clone());
+            let place = self.top.partition_point(|other| best_first(other, row).is_lt());
+            self.top.insert(place, row.clone());
         }
         let rest = self.top.split_off(n.min(self.top.len()));
         rest.iter().filter(|row| !new.contains(row)).for_each(|row| say(row, -1));

@@ -1,8 +1,9 @@
 //! `shop demo`: from nothing to four answers.
 
+use super::input::Input;
 use super::options;
-use super::run::{Input, Screen, answer, print};
-use anyhow::Context;
+use super::run::{Screen, answer, print};
+use anyhow::{Context, ensure};
 use behaviour::catalogue::Catalogue;
 use bundles::input::Names;
 use fraud::metrics::{Metrics, Scored};
@@ -57,7 +58,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         past.payments.len(),
         past.histories.len()
     );
-    let (payments, frauds) = past.train_frauds(folder, config())?;
+    let frauds = past.train_frauds(folder, config())?;
+    ensure!(
+        frauds > 0,
+        "of {} payments whose verdict is known none was a fraud, so there is nothing to learn: give more days of history, more \
+         users, or more views of each (--days, --users, --views)",
+        past.payments.len()
+    );
     past.train_taste(
         &Transformer {
             epochs: arguments.epochs,
@@ -102,7 +109,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let asked = report.operator("suggest by taste").map_or(0, |operator| operator.records_in);
     println!("\nwhat it took");
     println!(
-        "    training       {trained_s:.0} s, on {payments} payments ({frauds} frauds) and {} histories",
+        "    training       {trained_s:.0} s, on {} payments ({frauds} frauds) and {} histories",
+        past.payments.len(),
         past.histories.len()
     );
     println!(

@@ -1,19 +1,20 @@
 //! `shop run`: a stream, answered.
 
+use super::input::{Given, Input};
 use super::{options, print_list};
 use anyhow::ensure;
 use behaviour::catalogue::Catalogue;
-use bundles::input::{Lines, Names, warn};
+use bundles::input::Names;
 use recommend::data::lines::Files;
 use rustc_hash::FxHashMap;
 use shop::forgotten;
 use shop::graph::{Options, answers};
-use shop_simulator::{Flags, SimulatedShop, rules};
-use std::path::{Path, PathBuf};
+use shop_simulator::Flags;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use tidemill::time::{days, minutes};
-use tidemill::{Config, Events, Millis, Report, SinkError, Table, Timing, execute};
-use tidemill_files::{JsonLines, JsonLinesSink};
+use tidemill::time::minutes;
+use tidemill::{Config, Millis, Report, SinkError, Table, Timing, execute};
+use tidemill_files::JsonLinesSink;
 use tidemill_inference::Score;
 use tidemill_recommend::{BundleIndex, BundleRow, Measure, Ranked, Strongest};
 use tidemill_shop::{Funnel, Line, Reason, Segment, Stage, Trend};
@@ -42,17 +43,6 @@ pub struct Arguments {
     epoch_lines: usize,
     #[command(flatten)]
     engine: tidemill::Flags,
-}
-
-/// Where lines come from.
-#[derive(Clone)]
-pub enum Input {
-    /// A file of a shop's own lines.
-    File(JsonLines<Line>),
-    /// Lines that were read from another.
-    Lines(Events<Line>),
-    /// A shop that is simulated.
-    Simulated(SimulatedShop),
 }
 
 /// The four answers, for any thread to read.
@@ -136,30 +126,11 @@ pub fn paid(features: &Features) -> Transaction {
 
 /// Answers, and says what it took.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let settings = arguments.shop.settings();
     if let (Some(read), Some(written)) = (arguments.files.own_lines(), &arguments.forgotten) {
         let is_same = read.canonicalize().is_ok_and(|read| written.canonicalize().is_ok_and(|written| read == written));
         ensure!(!is_same, "--forgotten would write over {}, which is read: name another file", read.display());
     }
-    let (input, rules, catalogue, names, end) = match arguments.files.read()? {
-        Some(Lines { lines, rules, names, left_out }) => {
-            let catalogue = Catalogue::of(&lines, &names);
-            let input = match arguments.files.own_lines() {
-                // Standard input has been read, and is not there a second time.
-                Some(file) if file != Path::new("-") => Input::File(JsonLines::new(file.to_owned())),
-                _ => {
-                    warn(&left_out);
-                    Input::Lines(Events::new(lines))
-                }
-            };
-            (input, rules, catalogue, names, Millis::MAX / 4)
-        }
-        None => {
-            let end = settings.start + days(i64::from(settings.days) + 2);
-            let input = Input::Simulated(SimulatedShop::new(settings.clone()));
-            (input, rules()?, Catalogue::simulated(&settings), Names::default(), end)
-        }
-    };
+    let Given { input, rules, catalogue, names, end } = Given::of(&arguments.files, &arguments.shop)?;
     let mut options = Options { rules, ..options(catalogue, arguments.models.as_deref())? };
     if arguments.last_state {
         options.refresh = Some(end);

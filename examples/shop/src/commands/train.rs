@@ -1,9 +1,11 @@
 //! `shop train`: the models, from what the graph makes of history.
 
+use super::input::{Given, Input};
 use anyhow::{Context, ensure};
+use recommend::data::lines::Files;
 use recommend::transformer::Settings;
 use shop::training::Past;
-use shop_simulator::{Flags, SimulatedShop, rules};
+use shop_simulator::Flags;
 use std::path::PathBuf;
 use tidemill::Config;
 use tidemill::time::days;
@@ -13,6 +15,8 @@ use tidemill::time::days;
 pub struct Arguments {
     #[command(flatten)]
     shop: Flags,
+    #[command(flatten)]
+    files: Files,
     /// The folder for the models.
     #[arg(long, value_name = "DIR", default_value = "data/models/shop")]
     models: PathBuf,
@@ -31,10 +35,21 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let folder = &arguments.models;
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     tidemill_torch::one_thread_each();
-    let lines = SimulatedShop::new(arguments.shop.settings());
-    let mut past = Past::of(lines, &rules()?, days(365), 50, Config::from_flags(&arguments.engine)?)?;
+    let config = || Config::from_flags(&arguments.engine);
+    let Given { input, rules, .. } = Given::of(&arguments.files, &arguments.shop)?;
+    let mut past = match input {
+        Input::File(lines) => Past::of(lines, &rules, days(365), 50, config()?)?,
+        Input::Lines(lines) => Past::of(lines, &rules, days(365), 50, config()?)?,
+        Input::Simulated(shop) => Past::of(shop, &rules, days(365), 50, config()?)?,
+    };
     past.histories.truncate(arguments.histories.unwrap_or(usize::MAX));
-    let (payments, frauds) = past.train_frauds(folder, Config::from_flags(&arguments.engine)?)?;
-    println!("frauds: learnt from {payments} payments, of which {frauds} were frauds");
+    match past.train_frauds(folder, config()?)? {
+        0 => println!(
+            "frauds: no model, for of {} payments whose verdict is known none was a fraud: with more days of history, or with \
+             lines of kind `chargeback`, there is one",
+            past.payments.len()
+        ),
+        frauds => println!("frauds: learnt from {} payments, of which {frauds} were frauds", past.payments.len()),
+    }
     past.train_taste(&arguments.transformer, folder)
 }

@@ -1,0 +1,66 @@
+//! What a command reads: a simulated shop, or a file of a real one.
+
+use behaviour::catalogue::Catalogue;
+use bundles::input::{Lines, Names, warn};
+use recommend::data::lines::Files;
+use shop_simulator::{Flags, SimulatedShop, rules};
+use std::path::Path;
+use tidemill::time::days;
+use tidemill::{Events, Millis};
+use tidemill_files::JsonLines;
+use tidemill_shop::{Line, Rules};
+
+/// Where lines come from.
+#[derive(Clone)]
+pub enum Input {
+    /// A file of a shop's own lines.
+    File(JsonLines<Line>),
+    /// Lines that were read from another.
+    Lines(Events<Line>),
+    /// A shop that is simulated.
+    Simulated(SimulatedShop),
+}
+
+/// Lines, and what has to be known of their shop.
+pub struct Given {
+    /// The lines.
+    pub input: Input,
+    /// What is believed of them.
+    pub rules: Rules,
+    /// Categories of items.
+    pub catalogue: Catalogue,
+    /// Names of items.
+    pub names: Names,
+    /// A time after the last of them, in ms since 1970 UTC.
+    pub end: Millis,
+}
+
+impl Given {
+    /// What is given: one of the files, or else a simulated shop.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, or there is more than one.
+    pub fn of(files: &Files, shop: &Flags) -> anyhow::Result<Self> {
+        let Some(Lines { lines, rules, names, left_out }) = files.read()? else {
+            let settings = shop.settings();
+            return Ok(Given {
+                input: Input::Simulated(SimulatedShop::new(settings.clone())),
+                rules: rules()?,
+                catalogue: Catalogue::simulated(&settings),
+                names: Names::default(),
+                end: settings.start + days(i64::from(settings.days) + 2),
+            });
+        };
+        let catalogue = Catalogue::of(&lines, &names);
+        let input = match files.own_lines() {
+            // Standard input has been read, and is not there a second time.
+            Some(file) if file != Path::new("-") => Input::File(JsonLines::new(file.to_owned())),
+            _ => {
+                warn(&left_out);
+                Input::Lines(Events::new(lines))
+            }
+        };
+        Ok(Given { input, rules, catalogue, names, end: Millis::MAX / 4 })
+    }
+}
