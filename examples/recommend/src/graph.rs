@@ -1,7 +1,7 @@
 //! The graph that learns from what happens and answers what comes next.
 
 use crate::protocol::{Event, Owners, Protocol, Question, STEPS_AT_ONCE, Step};
-use crate::transformer::{ALL, Transformer};
+use crate::transformer::{ALL, Transformer, is_there};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -170,6 +170,15 @@ struct Network {
     repeats: bool,
 }
 
+impl Network {
+    fn load(folder: &Path, data: &str, repeats: bool) -> std::result::Result<Self, ModelError> {
+        let load = |data: &str| Transformer::load(folder, data).map_err(|error| ModelError::new(format!("{error:#}")));
+        let all = format!("{data}{ALL}");
+        let all = is_there(folder, &all).then(|| load(&all)).transpose()?;
+        Ok(Network { transformer: load(data)?, all, repeats })
+    }
+}
+
 impl Model for Network {
     type In = Question;
     type Out = Said;
@@ -304,7 +313,7 @@ pub struct Replayed {
     pub report: Report,
 }
 
-/// Replays a protocol's steps as a stream, and asks all models; a Transformer too, if there is a folder with one.
+/// Replays a protocol's steps as a stream, and asks all models; Transformers too, if there is a folder with them.
 pub fn replay(protocol: &Protocol, workers: usize, transformers: Option<&Path>) -> Result<Replayed> {
     let Protocol { owners, repeats, test_then_learn, .. } = *protocol;
     let (input, items, sessions, answers) =
@@ -323,11 +332,7 @@ pub fn replay(protocol: &Protocol, workers: usize, transformers: Option<&Path>) 
     let pool = transformers.map(Path::to_owned).map(|folder| {
         Pool::new(PoolConfig { batch: 64, ..PoolConfig::default() }, move || {
             tidemill_torch::one_thread_each();
-            let load =
-                |data: &str| Transformer::load(&folder, data).map_err(|error| ModelError::new(format!("{error:#}")));
-            let all = format!("{data}{ALL}");
-            let all = folder.join(&all).with_extension("json").exists().then(|| load(&all)).transpose()?;
-            Ok(Network { transformer: load(data)?, all, repeats })
+            Network::load(&folder, data, repeats)
         })
     });
     if pool.is_some() {
@@ -382,5 +387,25 @@ fn learn<'s>(events: Stream<'s, Update<Event>>, owners: Owners) -> Result<Collec
     match owners {
         Owners::Sessions => events.followers("what follows", REACH, KEEP),
         Owners::Baskets => events.companions("what goes together", crate::data::online_retail::CAP, KEEP),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transformer::{Settings, train_on};
+
+    #[test]
+    fn what_counts_is_asked_of_the_network_that_was_shown_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { epochs: 1, width: 4, heads: 1, blocks: 1, ..Settings::default() };
+        train_on("few", vec![vec![1, 2, 3]; 8], &settings, folder.path()).unwrap();
+        let all = Settings { all: true, ..settings };
+        train_on("few-all", vec![vec![1, 2, 3, 9]; 8], &all, folder.path()).unwrap();
+        let mut network = Network::load(folder.path(), "few", true).unwrap();
+        let ask = |teaches| Question { owner: 1, history: vec![1, 2], target: 9, among: Vec::new(), teaches };
+        let said = network.predict(&[true, false, true, false].map(ask)).unwrap();
+        let found: Vec<bool> = said.iter().map(|Said(verdict)| verdict.ranks.all.is_some()).collect();
+        assert_eq!(found, [false, true, false, true]);
     }
 }

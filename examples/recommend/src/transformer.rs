@@ -61,10 +61,9 @@ pub struct Settings {
     /// Embeddings are multiplied by the square root of their width before their places in the history are added.
     #[arg(long)]
     pub scaled: bool,
-    /// Everything but what is asked in the end is trained on: what teaches the blend, too, and the last items that are held
-    /// back otherwise. So nothing tells which epoch was the best, and the last is kept: see without this how many it takes.
-    /// `recommend train` calls the network DATA-all then. Where there is one, `evaluate` asks it what counts, and DATA only
-    /// what teaches the blend, which must be new to whoever is asked.
+    /// Nothing is held back, so nothing tells which epoch was the best, and the last is kept: see without this how many it
+    /// takes. `recommend train` trains on what teaches the blend, too, and calls the network DATA-all then. Where there is one,
+    /// `evaluate` asks it what counts, and DATA only what teaches the blend, which must be new to whoever is asked.
     #[arg(long)]
     pub all: bool,
     /// Draws first weights, order, dropout and negatives.
@@ -116,6 +115,11 @@ pub struct Transformer {
 
 /// What is added to the name of a network that was trained on everything.
 pub const ALL: &str = "-all";
+
+/// Whether [`train_on`] has written a network there.
+pub fn is_there(folder: &Path, data: &str) -> bool {
+    folder.join(format!("{data}.json")).exists()
+}
 
 /// Histories whose last item tells how good the network is.
 const JUDGED: usize = 4_000;
@@ -213,30 +217,43 @@ impl Transformer {
 }
 
 /// Trains on the histories that a protocol's events make, and writes the network that told best what came last in some of
-/// them, which it was not shown; or, with [`Settings::all`], that which was shown everything in the end, as `DATA-all`.
+/// them, which it was not shown; or, with [`Settings::all`], that which was shown all but what is asked in the end, as
+/// `DATA-all`.
 pub fn train(protocol: &Protocol, settings: &Settings, folder: &Path) -> anyhow::Result<()> {
+    let histories = histories(protocol, settings.all).into_values().collect();
+    let all = format!("{}{ALL}", protocol.data);
+    if settings.all {
+        return train_on(&all, histories, settings, folder);
+    }
+    train_on(protocol.data, histories, settings, folder)?;
+    if is_there(folder, &all) {
+        println!(
+            "{0}/{all} is older, and is still asked what counts: train it again with --all, or delete {0}/{all}.json",
+            folder.display()
+        );
+    }
+    Ok(())
+}
+
+/// What a network is trained on: of each owner all that is not asked; what is asked in order to learn how to blend only if
+/// `all` is to be known, for it must be as new to the network that is asked it as what is asked in the end.
+pub(crate) fn histories(protocol: &Protocol, all: bool) -> BTreeMap<u32, Vec<u32>> {
     let mut histories: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     let mut teaching = BTreeSet::new();
     for step in &protocol.steps {
         teaching.extend(step.questions.iter().filter(|question| question.teaches).map(|question| question.owner));
-        // What is asked in order to learn how to blend must be as new to the network as what is asked in the end. Where it
-        // comes after all events, it is.
-        let is_shown = |event: &&Event| settings.all || !teaching.contains(&event.owner);
-        for event in step.events.iter().filter(is_shown) {
+        // Where such a question comes after all events, it is new anyway.
+        for event in step.events.iter().filter(|event| all || !teaching.contains(&event.owner)) {
             histories.entry(event.owner).or_default().push(event.item);
         }
     }
-    let mut name = protocol.data.to_owned();
-    if settings.all {
-        name += ALL;
-        for question in protocol.steps.iter().flat_map(|step| &step.questions).filter(|question| question.teaches) {
-            let history = histories.entry(question.owner).or_default();
-            if history.len() <= question.history.len() {
-                *history = question.history.iter().copied().chain([question.target]).collect();
-            }
+    for question in protocol.steps.iter().flat_map(|step| &step.questions).filter(|question| all && question.teaches) {
+        let history = histories.entry(question.owner).or_default();
+        if history.len() <= question.history.len() {
+            *history = question.history.iter().copied().chain([question.target]).collect();
         }
     }
-    train_on(&name, histories.into_values().collect(), settings, folder)
+    histories
 }
 
 /// The same for any histories, which are called `data`.
@@ -265,9 +282,10 @@ pub fn train_on(data: &str, histories: Vec<Vec<u32>>, settings: &Settings, folde
     let (began, unfinished) = (Instant::now(), format!("{data}-unfinished"));
     let names: Vec<String> = items.iter().map(u32::to_string).collect();
     let file = folder.join(format!("{unfinished}.items"));
-    let (mut best, mut since) = (None, 0);
+    let (mut best, mut since, mut epochs) = (None, 0, 0);
     let mut failure = None;
     network.train(&shown, &options, |epoch, loss, network| {
+        epochs = epoch + 1;
         let judged = if held.is_empty() { Ok(None) } else { judge(network, &held, options.beside).map(Some) };
         let saved = judged.and_then(|found| {
             // Where nothing tells which is the best, it is the last.
@@ -298,7 +316,7 @@ pub fn train_on(data: &str, histories: Vec<Vec<u32>>, settings: &Settings, folde
         std::fs::rename(&from, &to).with_context(|| format!("cannot make {} {}", from.display(), to.display()))?;
     }
     let judged = best.map_or_else(
-        || "trained on everything, for all epochs".to_owned(),
+        || format!("nothing held back, {epochs} epochs"),
         |best| format!("ndcg@10 {best:.4} on what was held back"),
     );
     println!("{data}: {judged}; {}/{data}.safetensors", folder.display());
@@ -337,4 +355,19 @@ fn judge(network: &SasRec, held: &[(Vec<u32>, u32)], beside: Beside) -> anyhow::
             .sum::<f64>();
     }
     Ok(gain / held.len().max(1) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_holds_nothing_back_keeps_the_last_epoch() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { epochs: 2, width: 4, heads: 1, blocks: 1, all: true, ..Settings::default() };
+        train_on("few", vec![vec![1, 2, 3]; 8], &settings, folder.path()).unwrap();
+        assert!(is_there(folder.path(), "few") && !is_there(folder.path(), "few-unfinished"));
+        let Transformer { network, items, .. } = Transformer::load(folder.path(), "few").unwrap();
+        assert_eq!((items, &network.description().training["sequences"]), (vec![1, 2, 3], &8.into()));
+    }
 }

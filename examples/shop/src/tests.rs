@@ -96,3 +96,13 @@ fn nothing_is_left_of_a_user_who_is_forgotten() {
         assert!(went.rows["sessions"] > 2 && went.shared["what follows"][0] > 20, "{went:?}");
     }
 }
+
+#[test]
+fn without_frauds_there_is_no_fraud_model_nor_an_older_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let older = folder.path().join(format!("{}.json", crate::training::FRAUD));
+    std::fs::write(&older, "of another shop").unwrap();
+    let past = crate::training::Past { histories: Vec::new(), left_out: 0, payments: Vec::new() };
+    assert_eq!(past.train_frauds(folder.path(), Config::workers(1)).unwrap(), 0);
+    assert!(!older.exists());
+}

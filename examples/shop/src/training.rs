@@ -24,6 +24,8 @@ pub const FRAUD: &str = "shop-fraud";
 pub struct Past {
     /// The last items of each user, in order.
     pub histories: Vec<Vec<u32>>,
+    /// How many items are not among them because their numbers are above 4,294,967,295, the greatest that a Transformer knows.
+    pub left_out: usize,
     /// Payments of which it is known whether they were frauds, in order.
     pub payments: Vec<Transaction>,
 }
@@ -65,8 +67,13 @@ impl Past {
             histories.sink("histories out", to_histories.clone())
         })?
         .finished()?;
-        let items = |session: Session<u64, u64>| session.items.into_iter().filter_map(|item| u32::try_from(item).ok());
-        let histories = histories.take().into_keys().map(|session| items(session).collect()).collect();
+        let (mut kept, mut left_out) = (Vec::new(), 0);
+        for Session { items, .. } in histories.take().into_keys() {
+            let touched = items.len();
+            let items: Vec<u32> = items.into_iter().filter_map(|item| u32::try_from(item).ok()).collect();
+            left_out += touched - items.len();
+            kept.push(items);
+        }
         // At the end of the input all timers have come: what had not waited for so long is not known yet.
         let mut labels = labels.values();
         labels.sort_unstable();
@@ -74,7 +81,7 @@ impl Past {
         labels.retain(|label| label.payment.time_ms() <= last);
         let mut payments: Vec<Transaction> = labels.into_iter().map(|label| label.payment).collect();
         payments.sort_unstable();
-        Ok(Past { histories, payments })
+        Ok(Past { histories: kept, left_out, payments })
     }
 
     /// Trains the Transformer, and writes it to a folder.
@@ -87,14 +94,18 @@ impl Past {
     }
 
     /// Trains the network that tells frauds, on the same windows that serve, and writes it to a folder. Gives how many of the
-    /// payments were frauds; where none was, there is nothing to tell, and no network.
+    /// payments were frauds; where none was, there is nothing to tell and no network, nor an older one of another history.
     ///
     /// # Errors
     ///
-    /// If nothing can be written.
+    /// What stops the job that makes the windows, or if nothing can be written.
     pub fn train_frauds(&self, folder: &Path, config: Config) -> anyhow::Result<usize> {
         let frauds = self.payments.iter().filter(|payment| payment.fraud).count();
         if frauds == 0 {
+            let older = folder.join(format!("{FRAUD}.json"));
+            if older.exists() {
+                std::fs::remove_file(&older).with_context(|| format!("cannot remove {}", older.display()))?;
+            }
             return Ok(0);
         }
         let history = History::of(self.payments.clone(), LABEL_DELAY, config)?;

@@ -48,7 +48,8 @@ impl<I: Data + Ord + Hash> Board<I> {
                 Entry::Occupied(sum) => *sum.get(),
                 Entry::Vacant(_) => 0,
             };
-            let now = of_item.iter().fold(before, |sum, (.., weight)| sum.saturating_add(*weight));
+            let sum = of_item.iter().fold(i128::from(before), |sum, (.., weight)| sum + i128::from(*weight));
+            let now = sum.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
             match entry {
                 _ if now == before => continue,
                 Entry::Occupied(sum) if now == 0 => _ = sum.remove(),
@@ -65,10 +66,8 @@ impl<I: Data + Ord + Hash> Board<I> {
             differ(&std::mem::replace(&mut self.top, now), &self.top, say);
             return;
         }
-        if new.len() > n {
-            new.select_nth_unstable_by(n, best_first);
-            new.truncate(n);
-        }
+        new.sort_unstable_by(best_first);
+        new.truncate(n);
         gone.iter().for_each(|row| say(row, -1));
         gone.sort_unstable_by(best_first);
         let mut gone = gone.iter().peekable();
@@ -80,8 +79,10 @@ impl<I: Data + Ord + Hash> Board<I> {
             self.top.insert(place, row.clone());
         }
         let rest = self.top.split_off(n.min(self.top.len()));
-        rest.iter().filter(|row| !new.contains(row)).for_each(|row| say(row, -1));
-        new.iter().filter(|row| !rest.contains(row)).for_each(|row| say(row, 1));
+        let is_new = |row: &&(i64, I)| new.binary_search_by(|other| best_first(other, row)).is_ok();
+        rest.iter().filter(|row| !is_new(row)).for_each(|row| say(row, -1));
+        let stays = |row: &&(i64, I)| self.top.last().is_some_and(|last| best_first(row, last).is_le());
+        new.iter().take_while(stays).for_each(|row| say(row, 1));
     }
 
     /// The top, from all sums.
@@ -209,7 +210,7 @@ where
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
     use tidemill::harness::Harness;
 
     proptest! {
@@ -229,7 +230,10 @@ mod tests {
                     *sums.entry((event.0, event.1)).or_default() += event.2;
                 }
                 harness.close_epoch();
-                for (_, row, diff) in harness.changes() {
+                let changes = harness.changes();
+                let changed: BTreeSet<_> = changes.iter().map(|(_, row, _)| row).collect();
+                prop_assert_eq!(changed.len(), changes.len(), "a row is said twice: {:?}", &changes);
+                for (_, row, diff) in changes {
                     *rows.entry(row).or_default() += diff;
                 }
                 rows.retain(|_, count| *count != 0);
@@ -251,5 +255,21 @@ mod tests {
             harness.close_epoch();
             prop_assert!(harness.is_empty(), "sums of 0 are kept");
         }
+    }
+
+    #[test]
+    fn a_sum_stops_at_what_its_number_holds_and_what_cancels_out_changes_nothing() {
+        type Event = (u8, u16, i64);
+        let key = |event: &Event| event.0;
+        let mut harness = Harness::kernel(1, key, move || SumsKernel::new(key, |event: &Event| (event.1, event.2), 1));
+        let mut sums = |weights: &[i64]| -> Vec<(i64, isize)> {
+            weights.iter().for_each(|weight| harness.push(0, (0, 1, *weight)));
+            harness.close_epoch();
+            harness.changes().into_iter().map(|(_, row, diff)| (row.sum, diff)).collect()
+        };
+        assert_eq!(sums(&[5, -5]), []);
+        assert_eq!(sums(&[i64::MAX, 9, -11]), [(i64::MAX - 2, 1)]);
+        assert_eq!(sums(&[9]), [(i64::MAX - 2, -1), (i64::MAX, 1)]);
+        assert_eq!(sums(&[-1, 1]), []);
     }
 }

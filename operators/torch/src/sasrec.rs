@@ -41,7 +41,7 @@ pub struct Description {
     pub temperature: Option<f64>,
     /// A history's embeddings are multiplied by the square root of the width before their places are added (Vaswani et al. 2017,
     /// 3.4): what an item says outweighs where it stands from the start, and is learnt in fewer passes.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub scaled: bool,
     /// Whatever is worth knowing of the training. Never read here.
     #[serde(default)]
@@ -409,7 +409,7 @@ mod tests {
             assert!(losses[59] < 0.5 * losses[0], "{losses:?}");
             let right =
                 sequences.iter().filter(|items| network.top(&[&items[..7]], 1).unwrap()[0][0].0 == items[7]).count();
-            assert!(right > 54, "{right} beside {beside:?} at {temperature:?}");
+            assert!(right > 54, "{right} beside {beside:?} at {temperature:?}, {scaled}");
         }
     }
 
@@ -459,8 +459,8 @@ mod tests {
     #[test]
     fn a_saved_network_says_the_same() {
         let folder = tempfile::tempdir().unwrap();
-        for (temperature, tolerance) in [(None, 5e-3), (Some(1.0), 1e-2)] {
-            let network = SasRec::new(Description { temperature, ..description() }, 7).unwrap();
+        for (temperature, scaled, tolerance) in [(None, false, 5e-3), (None, true, 5e-3), (Some(1.0), false, 1e-2)] {
+            let network = SasRec::new(Description { temperature, scaled, ..description() }, 7).unwrap();
             network.save(folder.path().join("next")).unwrap();
             let loaded = SasRec::load(folder.path().join("next")).unwrap();
             assert_eq!(loaded.description(), network.description());
@@ -471,6 +471,21 @@ mod tests {
             let again = SasRec::load(folder.path().join("again")).unwrap();
             assert_eq!(again.scores(&[&[3, 4]]).unwrap(), after, "what was rounded once stays");
         }
+    }
+
+    #[test]
+    fn scaled_is_as_if_the_embeddings_that_enter_were_longer() {
+        let scores = |network: &SasRec| network.scores(&[&[3, 1, 4]]).unwrap();
+        let scaled = scores(&SasRec::new(Description { scaled: true, ..description() }, 1).unwrap());
+        let network = SasRec::new(description(), 1).unwrap();
+        let before = scores(&network);
+        let root = 4.0; // of the width, 16
+        let _longer =
+            tch::no_grad(|| network.store.variables()[EMBEDDINGS].shallow_clone().f_mul_scalar_(root).unwrap());
+        let after = scores(&network);
+        let same = |(scaled, after): (&f32, &f32)| (scaled * root as f32 - after).abs() < 1e-4;
+        assert!(scaled.iter().zip(&after).all(same), "{scaled:?} {after:?}");
+        assert!(scaled.iter().zip(&before).any(|(scaled, before)| (scaled - before).abs() > 1e-3));
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! `recommend evaluate`: how good the lists are, and whether they are what a recompute gives.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use recommend::batch::{Recomputed, recompute};
 use recommend::data::{Histories, online_retail};
 use recommend::days::{self, compare};
 use recommend::graph::{Ranks, Replayed, replay};
 use recommend::metrics::metrics;
 use recommend::protocol::Protocol;
+use recommend::transformer::{ALL, is_there};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,8 @@ pub struct Arguments {
     /// Online Retail: its invoice lines as CSV.
     #[arg(long, value_name = "FILE")]
     online_retail: Option<PathBuf>,
-    /// Where `recommend train` has put Transformers: they are judged, and blended, where there is one.
+    /// Where `recommend train` has put Transformers: they are judged, and blended, where there is one. Where there is a DATA-all
+    /// beside DATA, it is the one that is judged. Not where each event is asked before it is learnt.
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
     /// Write all figures to this file as JSON.
@@ -93,7 +95,19 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 impl Report {
     fn judge(&mut self, protocol: &Protocol, workers: usize, models: Option<&Path>) -> anyhow::Result<()> {
-        let transformers = models.filter(|folder| folder.join(format!("{}.safetensors", protocol.data)).exists());
+        // Where each event is asked before it is learnt, a network that was trained on them knows the answers.
+        let models = models.filter(|_| !protocol.test_then_learn);
+        let all = format!("{}{ALL}", protocol.data);
+        if let Some(folder) = models.filter(|folder| is_there(folder, &all)) {
+            ensure!(
+                is_there(folder, protocol.data),
+                "{} has {all} and not {}, which is asked what teaches the blend: train that too, without --all",
+                folder.display(),
+                protocol.data
+            );
+            println!("{}: {all} is asked what counts, {} what teaches the blend", protocol.data, protocol.data);
+        }
+        let transformers = models.filter(|folder| is_there(folder, protocol.data));
         let replayed = replay(protocol, workers, transformers)?;
         let mut rows = Vec::new();
         for (model, ranks) in &replayed.ranks {

@@ -11,7 +11,7 @@ pub struct Arguments {
     #[command(flatten)]
     histories: Histories,
     /// Where the network goes: DIR/DATA.json and DIR/DATA.safetensors, and its items' names in DIR/DATA.items; while it is
-    /// trained, the best so far is DIR/DATA-unfinished.
+    /// trained, the best so far is DIR/DATA-unfinished. With --all, DATA-all in place of DATA.
     #[arg(long, value_name = "DIR", default_value = "data/models/recommend")]
     models: PathBuf,
     #[command(flatten)]

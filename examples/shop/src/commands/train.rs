@@ -42,10 +42,18 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Input::Lines(lines) => Past::of(lines, &rules, days(365), 50, config()?)?,
         Input::Simulated(shop) => Past::of(shop, &rules, days(365), 50, config()?)?,
     };
+    if past.left_out > 0 {
+        eprintln!(
+            "left out: {} items in histories, for their numbers are above {}: give them smaller ones, and the Transformer \
+             learns them too",
+            past.left_out,
+            u32::MAX
+        );
+    }
     past.histories.truncate(arguments.histories.unwrap_or(usize::MAX));
     match past.train_frauds(folder, config()?)? {
         0 => println!(
-            "frauds: no model, for of {} payments whose verdict is known none was a fraud: with more days of history, or with \
+            "frauds: no model, for none of {} payments whose verdict is known was a fraud: with more days of history, or with \
              lines of kind `chargeback`, there is one",
             past.payments.len()
         ),
