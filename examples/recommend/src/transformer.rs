@@ -1,6 +1,6 @@
 //! A Transformer trained on histories: training, and what the graph asks of it.
 
-use crate::protocol::{Event, Protocol};
+use crate::protocol::Protocol;
 use anyhow::{Context, bail, ensure};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
