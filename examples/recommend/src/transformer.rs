@@ -259,6 +259,12 @@ pub(crate) fn histories(protocol: &Protocol, all: bool) -> BTreeMap<u32, Vec<u32
 /// The same for any histories, which are called `data`.
 pub fn train_on(data: &str, histories: Vec<Vec<u32>>, settings: &Settings, folder: &Path) -> anyhow::Result<()> {
     ensure!(settings.epochs > 0, "0 epochs teach nothing: say --epochs 1 at least");
+    ensure!(
+        histories.iter().any(|history| history.len() > 1),
+        "{data}: none of {} histories has two items, so there is nothing to learn: is it the right file, and are its times \
+         milliseconds?",
+        histories.len()
+    );
     let options = Options {
         epochs: settings.epochs,
         batch: settings.batch,

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use tidemill::time::{days, hours};
 use tidemill_inference::{Pool, PoolConfig};
 use tidemill_recommend::Ranked;
+use tidemill_shop::Reason;
 
 /// The graph's options, with the models that are in `models`, of which there must be one at least.
 pub fn options(catalogue: Catalogue, models: Option<&Path>) -> anyhow::Result<Options> {
@@ -50,6 +51,13 @@ pub fn options(catalogue: Catalogue, models: Option<&Path>) -> anyhow::Result<Op
         taste,
         scorer,
     })
+}
+
+/// How many lines were dropped, for reading.
+pub fn by_reason(mut dropped: Vec<(Reason, u64)>) -> String {
+    dropped.sort();
+    let each: Vec<String> = dropped.iter().map(|(reason, count)| format!("{count} {}", reason.describe())).collect();
+    if each.is_empty() { "none".to_owned() } else { each.join(", ") }
 }
 
 /// A list for reading: each item with its reason.

@@ -102,7 +102,7 @@ fn without_frauds_there_is_no_fraud_model_nor_an_older_one() {
     let folder = tempfile::tempdir().unwrap();
     let older = folder.path().join(format!("{}.json", crate::training::FRAUD));
     std::fs::write(&older, "of another shop").unwrap();
-    let past = crate::training::Past { histories: Vec::new(), left_out: 0, payments: Vec::new() };
+    let past = crate::training::Past { histories: Vec::new(), left_out: 0, payments: Vec::new(), dropped: Vec::new() };
     assert_eq!(past.train_frauds(folder.path(), Config::workers(1)).unwrap(), 0);
     assert!(!older.exists());
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use tidemill::time::days;
 use tidemill::{Config, Memory, Millis, Source, Timing, Update, execute};
 use tidemill_recommend::{LastItems, Session, Touch};
-use tidemill_shop::{Action, Clean, Cleaning, Ledgers, Line, Rules};
+use tidemill_shop::{Action, Clean, Cleaning, Ledgers, Line, Reason, Rules};
 
 use crate::graph::LABEL_DELAY;
 use crate::payments::{Verdicts, is_of_payments, of};
@@ -28,6 +28,8 @@ pub struct Past {
     pub left_out: usize,
     /// Payments of which it is known whether they were frauds, in order.
     pub payments: Vec<Transaction>,
+    /// Lines that were dropped, by reason.
+    pub dropped: Vec<(Reason, u64)>,
 }
 
 impl Past {
@@ -40,8 +42,9 @@ impl Past {
     where
         S: Source<Item = Line> + Clone + Send + Sync + 'static,
     {
-        let (histories, labels) = (Rows::default(), Memory::new());
-        let (to_histories, to_labels, rules) = (histories.clone(), labels.clone(), rules.clone());
+        let (histories, labels, dropped) = (Rows::default(), Memory::new(), Rows::default());
+        let (to_histories, to_labels, to_dropped, rules) =
+            (histories.clone(), labels.clone(), dropped.clone(), rules.clone());
         execute(config, move |job| {
             let (bounds, rules) = (rules.clone(), rules.clone());
             let lines = job.source(
@@ -49,7 +52,8 @@ impl Past {
                 lines.clone(),
                 Timing::by(move |line: &Line| bounds.event_time(line)).disorder(tidemill::time::minutes(1)),
             )?;
-            let (clean, _dropped) = lines.clean("cleaning", rules)?;
+            let (clean, dropped) = lines.clean("cleaning", rules)?;
+            dropped.sink("dropped out", to_dropped.clone())?;
             let events = clean.filter_map(|clean| if let Clean::Shopper(event) = clean { Some(event) } else { None });
             let paid = events.clone().with_times().filter(|(_, event)| is_of_payments(&event.action));
             let paid = paid.try_map("payments", |(time, event)| of(*time, event))?;
@@ -81,7 +85,7 @@ impl Past {
         labels.retain(|label| label.payment.time_ms() <= last);
         let mut payments: Vec<Transaction> = labels.into_iter().map(|label| label.payment).collect();
         payments.sort_unstable();
-        Ok(Past { histories: kept, left_out, payments })
+        Ok(Past { histories: kept, left_out, payments, dropped: dropped.take().into_keys().collect() })
     }
 
     /// Trains the Transformer, and writes it to a folder.

@@ -1,7 +1,7 @@
 //! `shop run`: a stream, answered.
 
 use super::input::{Given, Input};
-use super::{options, print_list};
+use super::{by_reason, options, print_list};
 use anyhow::ensure;
 use behaviour::catalogue::Catalogue;
 use bundles::input::Names;
@@ -141,6 +141,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let screen = Screen { forgotten: arguments.forgotten.clone(), ..Screen::default() };
     let config = Config { epoch_records: arguments.epoch_lines, ..Config::from_flags(&arguments.engine)? };
     let report = answer(&input, &options, &screen, config)?.finished()?;
+    let refused = report.dead();
+    ensure!(
+        report.records > 0,
+        "nothing could be read of the input, and {refused} lines were refused: a shop's own lines look as `shop generate` writes \
+         them, and other formats have flags of their own, as --online-retail"
+    );
     print(&screen, &options.catalogue, &names);
     let asked = report.operator("suggest by taste").map_or(0, |operator| operator.records_in);
     println!(
@@ -152,7 +158,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         report.cpu_s,
         report.peak_kb / 1024
     );
-    let refused = report.dead();
     if refused > 0 {
         println!("{refused} records were refused, as lines that cannot be read: why, the warnings above say");
     }
@@ -210,14 +215,14 @@ pub fn print(screen: &Screen, catalogue: &Catalogue, names: &Names) {
         "    customers: {}",
         if sizes.is_empty() { "nobody has bought anything".to_owned() } else { sizes.join(", ") }
     );
-    let mut dropped = screen.dropped.rows();
-    dropped.sort();
-    let dropped: Vec<String> = dropped.iter().map(|(reason, count)| format!("{count} {}", reason.describe())).collect();
-    println!("    lines dropped: {}", if dropped.is_empty() { "none".to_owned() } else { dropped.join(", ") });
+    println!("    lines dropped: {}", by_reason(screen.dropped.rows()));
     let scored = screen.scored.lock().unwrap_or_else(PoisonError::into_inner);
     println!("\nwhich payments are frauds?             ({} scored; the likeliest)", scored.len());
     if scored.is_empty() {
-        println!("    there was no payment, or no fraud model: --models DIR gives one, `shop train` makes one");
+        println!(
+            "    there was no payment, or no fraud model (--models DIR gives one, `shop train` makes one), or it takes none of \
+             these: payments from 2018-04-01 on, of users and items below 2^32"
+        );
     }
     let mut worst: Vec<(Score, Features)> = scored.values().copied().collect();
     worst.sort_by_key(|(score, features)| (std::cmp::Reverse(*score), *features));

@@ -1,5 +1,6 @@
 //! `shop train`: the models, from what the graph makes of history.
 
+use super::by_reason;
 use super::input::{Given, Input};
 use anyhow::{Context, ensure};
 use recommend::data::lines::Files;
@@ -50,14 +51,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             u32::MAX
         );
     }
+    println!("lines dropped: {}", by_reason(std::mem::take(&mut past.dropped)));
     past.histories.truncate(arguments.histories.unwrap_or(usize::MAX));
+    past.train_taste(&arguments.transformer, folder)?;
     match past.train_frauds(folder, config()?)? {
         0 => println!(
             "frauds: no model, for none of {} payments whose verdict is known was a fraud: with more days of history, or with \
-             lines of kind `chargeback`, there is one",
-            past.payments.len()
+             lines of kind `chargeback`, there is one; an older one in {} is gone",
+            past.payments.len(),
+            folder.display()
         ),
         frauds => println!("frauds: learnt from {} payments, of which {frauds} were frauds", past.payments.len()),
     }
-    past.train_taste(&arguments.transformer, folder)
+    Ok(())
 }
