@@ -10,7 +10,7 @@ use std::path::Path;
 use tidemill::time::days;
 use tidemill::{Config, Memory, Millis, Source, Timing, Update, execute};
 use tidemill_recommend::{LastItems, Session, Touch};
-use tidemill_shop::{Action, Clean, Cleaning, Ledgers, Line, Reason, Rules};
+use tidemill_shop::{Action, Clean, Cleaning, CountReasons, Ledgers, Line, Reason, Rules};
 
 use crate::graph::LABEL_DELAY;
 use crate::payments::{Verdicts, is_of_payments, of};
@@ -53,7 +53,7 @@ impl Past {
                 Timing::by(move |line: &Line| bounds.event_time(line)).disorder(tidemill::time::minutes(1)),
             )?;
             let (clean, dropped) = lines.clean("cleaning", rules)?;
-            dropped.sink("dropped out", to_dropped.clone())?;
+            dropped.count_reasons("dropped")?.sink("dropped out", to_dropped.clone())?;
             let events = clean.filter_map(|clean| if let Clean::Shopper(event) = clean { Some(event) } else { None });
             let paid = events.clone().with_times().filter(|(_, event)| is_of_payments(&event.action));
             let paid = paid.try_map("payments", |(time, event)| of(*time, event))?;
