@@ -57,7 +57,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match past.train_frauds(folder, config()?)? {
         0 => println!(
             "frauds: no model, for none of {} payments whose verdict is known was a fraud: with more days of history, or with \
-             lines of kind `chargeback`, there is one; an older one in {} is gone",
+             lines of kind `chargeback`, there is one; no older one stays in {}",
             past.payments.len(),
             folder.display()
         ),
