@@ -90,7 +90,7 @@ pub(crate) const EMBEDDINGS: &str = "items";
 const SCORES_AT_ONCE: i64 = 4 << 20;
 
 /// Items of the catalogue whose scores are there at once where only the best are asked for.
-const ITEMS_AT_ONCE: usize = 8_192;
+const ITEMS_AT_ONCE: usize = 16_384;
 
 /// Batches among which sequences are parted by their lengths.
 const PARTED: usize = 32;
@@ -102,6 +102,27 @@ fn batches<'a, 'b>(order: &'b mut [&'a [u32]], size: usize, random: &mut Random)
     let mut batches: Vec<_> = order.chunks(size).collect();
     random.shuffle(&mut batches);
     batches
+}
+
+/// Scores of which only the greatest is looked at first.
+const GROUP: i64 = 64;
+
+/// Places in each row of `scores`, `[rows, count]`, among which those of its `k` greatest are: these are in the `k` groups
+/// with the greatest maxima, which cost far less to find.
+fn candidates(scores: &Tensor, k: i64) -> Result<Tensor, Error> {
+    let (rows, count) = scores.size2()?;
+    let groups = count / GROUP;
+    let places = Tensor::f_arange(count, (Kind::Int64, scores.device()))?;
+    if groups <= k {
+        return Ok(places.f_expand([rows, count], false)?);
+    }
+    // A group is every so manieth score: maxima are taken of whole rows of them at once.
+    let maxima = scores.f_narrow(1, 0, GROUP * groups)?.f_view([rows, GROUP, groups])?.f_amax([1i64], false)?;
+    let (_, best) = maxima.f_topk(k, -1, true, false)?;
+    let members = (places.f_narrow(0, 0, GROUP)? * groups).f_view([1, GROUP, 1])?;
+    let members = (best.f_unsqueeze(1)? + members).f_view([rows, GROUP * k])?;
+    let rest = places.f_narrow(0, GROUP * groups, count - GROUP * groups)?;
+    Ok(Tensor::f_cat(&[members, rest.f_expand([rows, -1], false)?], 1)?)
 }
 
 /// A network that says what comes next. It belongs to one thread at a time.
@@ -267,8 +288,8 @@ impl SasRec {
             let (mut scores, mut items) = (Vec::new(), Vec::new());
             for first in (0..self.description.items as i64).step_by(ITEMS_AT_ONCE) {
                 let some = self.layers.scores_of(&lead, first, ITEMS_AT_ONCE as i64);
-                let (best, places) = some.f_topk((k as i64).min(some.size()[1]), -1, true, true)?;
-                scores.push(best);
+                let places = candidates(&some, k as i64)?;
+                scores.push(some.f_gather(1, &places, false)?);
                 items.push(places + (first + 1));
             }
             let (scores, places) = Tensor::f_cat(&scores, 1)?.f_topk(k as i64, -1, true, true)?;
