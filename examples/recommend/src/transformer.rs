@@ -368,7 +368,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_holds_nothing_back_keeps_the_last_epoch() {
+    fn what_holds_nothing_back_is_trained_on_all_and_written() {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings { epochs: 2, width: 4, heads: 1, blocks: 1, all: true, ..Settings::default() };
         train_on("few", vec![vec![1, 2, 3]; 8], &settings, folder.path()).unwrap();
