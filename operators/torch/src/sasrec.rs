@@ -87,10 +87,11 @@ pub enum Beside {
 pub(crate) const EMBEDDINGS: &str = "items";
 
 /// Scores of a history's steps over the catalogue that are there at once in training, at most: 16 MB of them.
-const SCORES_AT_ONCE: i64 = 4 << 20;
+const SCORES_AT_ONCE: usize = 4 << 20;
 
-/// Items of the catalogue whose scores are there at once where only the best are asked for.
-const ITEMS_AT_ONCE: usize = 16_384;
+/// Items of the catalogue, and histories, whose scores are there at once where only the best are asked for: at most 8 MB.
+const ITEMS_AT_ONCE: usize = 65_536;
+const ROWS_AT_ONCE: i64 = 32;
 
 /// Batches among which sequences are parted by their lengths.
 const PARTED: usize = 32;
@@ -107,20 +108,18 @@ fn batches<'a, 'b>(order: &'b mut [&'a [u32]], size: usize, random: &mut Random)
 /// Scores of which only the greatest is looked at first.
 const GROUP: i64 = 64;
 
-/// Places in each row of `scores`, `[rows, count]`, among which those of its `k` greatest are: these are in the `k` groups
-/// with the greatest maxima, which cost far less to find.
+/// For each column of `scores`, `[count, rows]`, the places `[rows, some]` among which those of its `k` greatest are: these are
+/// in the `k` groups with the greatest maxima, which cost far less to find.
 fn candidates(scores: &Tensor, k: i64) -> Result<Tensor, Error> {
-    let (rows, count) = scores.size2()?;
+    let (count, rows) = scores.size2()?;
     let groups = count / GROUP;
     let places = Tensor::f_arange(count, (Kind::Int64, scores.device()))?;
     if groups <= k {
         return Ok(places.f_expand([rows, count], false)?);
     }
-    // A group is every so manieth score: maxima are taken of whole rows of them at once.
-    let maxima = scores.f_narrow(1, 0, GROUP * groups)?.f_view([rows, GROUP, groups])?.f_amax([1i64], false)?;
-    let (_, best) = maxima.f_topk(k, -1, true, false)?;
-    let members = (places.f_narrow(0, 0, GROUP)? * groups).f_view([1, GROUP, 1])?;
-    let members = (best.f_unsqueeze(1)? + members).f_view([rows, GROUP * k])?;
+    let maxima = scores.f_narrow(0, 0, GROUP * groups)?.f_view([groups, GROUP, rows])?.f_amax([1i64], false)?;
+    let (_, best) = maxima.f_transpose(0, 1)?.f_topk(k, -1, true, false)?;
+    let members = (best.f_unsqueeze(-1)? * GROUP + places.f_narrow(0, 0, GROUP)?).f_view([rows, GROUP * k])?;
     let rest = places.f_narrow(0, GROUP * groups, count - GROUP * groups)?;
     Ok(Tensor::f_cat(&[members, rest.f_expand([rows, -1], false)?], 1)?)
 }
@@ -228,7 +227,7 @@ impl SasRec {
     /// processor is fast, and its memory is used again. All of them together took three times as long.
     fn learn(&self, lead: &Tensor, targets: &Tensor) -> Result<f64, Error> {
         let (count, mut total) = (targets.size()[0], 0.0);
-        let rows = (SCORES_AT_ONCE / self.description.items as i64).max(1);
+        let rows = (SCORES_AT_ONCE / self.description.items).max(1) as i64;
         let leaf = lead.detach().set_requires_grad(true);
         for first in (0..count).step_by(rows as usize) {
             let some = rows.min(count - first);
@@ -283,24 +282,30 @@ impl SasRec {
             return Ok(histories.iter().map(|_| Vec::new()).collect());
         }
         tch::no_grad(|| {
-            // A part of the catalogue at a time, whose scores stay where the processor is fast; then the best of the best.
-            let lead = self.last(histories)?;
-            let (mut scores, mut items) = (Vec::new(), Vec::new());
-            for first in (0..self.description.items as i64).step_by(ITEMS_AT_ONCE) {
-                let some = self.layers.scores_of(&lead, first, ITEMS_AT_ONCE as i64);
-                let places = candidates(&some, k as i64)?;
-                scores.push(some.f_gather(1, &places, false)?);
-                items.push(places + (first + 1));
+            let mut tops = Vec::with_capacity(histories.len());
+            for lead in self.last(histories)?.f_split(ROWS_AT_ONCE, 0)? {
+                tops.extend(self.top_of(&lead, k)?);
             }
-            let (scores, places) = Tensor::f_cat(&scores, 1)?.f_topk(k as i64, -1, true, true)?;
-            let items = Tensor::f_cat(&items, 1)?.f_gather(1, &places, false)?;
-            let (scores, mut numbers) = (to_vec(&scores)?, vec![0i64; histories.len() * k]);
-            items.f_contiguous()?.f_copy_data(&mut numbers, histories.len() * k)?;
-            let items = numbers.chunks(k).zip(scores.chunks(k));
-            Ok(items
-                .map(|(items, scores)| items.iter().map(|item| *item as u32).zip(scores.iter().copied()).collect())
-                .collect())
+            Ok(tops)
         })
+    }
+
+    /// The same after what leads to them, `[rows, width]`.
+    fn top_of(&self, lead: &Tensor, k: usize) -> Result<Vec<Vec<(u32, f32)>>, Error> {
+        let (mut scores, mut items) = (Vec::new(), Vec::new());
+        for first in (0..self.description.items as i64).step_by(ITEMS_AT_ONCE) {
+            let some = self.layers.scores_of(lead, first, ITEMS_AT_ONCE as i64);
+            let places = candidates(&some, k as i64)?;
+            scores.push(some.f_transpose(0, 1)?.f_gather(1, &places, false)?);
+            items.push(places + (first + 1));
+        }
+        // The best of the best.
+        let (scores, places) = Tensor::f_cat(&scores, 1)?.f_topk(k as i64, -1, true, true)?;
+        let items = Tensor::f_cat(&items, 1)?.f_gather(1, &places, false)?;
+        let (scores, mut numbers) = (to_vec(&scores)?, vec![0i64; items.numel()]);
+        items.f_contiguous()?.f_copy_data(&mut numbers, items.numel())?;
+        let best = numbers.into_iter().map(|item| item as u32).zip(scores).collect::<Vec<_>>();
+        Ok(best.chunks(k).map(<[_]>::to_vec).collect())
     }
 
     /// What each history leads to, `[rows, width]`.
@@ -466,10 +471,13 @@ mod tests {
 
     #[test]
     fn the_best_of_a_large_catalogue_are_the_best_of_all_scores() {
-        let network = SasRec::new(Description { items: 20_001, ..description() }, 5).unwrap();
-        let histories: [&[u32]; 2] = [&[1, 20_001, 3], &[9_000]];
+        // More than are scored at once, of items as of histories, and a number of both that nothing divides.
+        let items = ITEMS_AT_ONCE + 4_441;
+        let network = SasRec::new(Description { items, ..description() }, 5).unwrap();
+        let histories: Vec<[u32; 2]> = (0..ROWS_AT_ONCE as u32 + 3).map(|user| [items as u32 - user, 9_000]).collect();
+        let histories: Vec<&[u32]> = histories.iter().map(|items| &items[..]).collect();
         let scores = network.scores(&histories).unwrap();
-        for (top, scores) in network.top(&histories, 30).unwrap().into_iter().zip(scores.chunks(20_001)) {
+        for (top, scores) in network.top(&histories, 30).unwrap().into_iter().zip(scores.chunks(items)) {
             let mut all: Vec<(u32, f32)> = (1..).zip(scores.iter().copied()).collect();
             all.sort_by(|a, b| b.1.total_cmp(&a.1));
             assert!(top.iter().zip(&all).all(|(a, b)| (a.1 - b.1).abs() < 1e-6), "{top:?} {:?}", &all[..30]);

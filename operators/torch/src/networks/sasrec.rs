@@ -100,20 +100,28 @@ impl SasRecLayers {
 
     /// The scores of all items `[rows, items]` for what leads to them, `[rows, width]`.
     pub(crate) fn scores(&self, lead: &Tensor) -> Tensor {
-        self.scores_of(lead, 0, self.items.size()[0] - 1)
+        lead.matmul(&self.items_of(0, self.items.size()[0] - 1, lead.requires_grad()).transpose(0, 1))
     }
 
-    /// The scores of at most `count` items, the first of which has the number `first` + 1.
+    /// The scores of at most `count` items, the first of which has the number `first` + 1, `[items, rows]`.
     pub(crate) fn scores_of(&self, lead: &Tensor, first: i64, count: i64) -> Tensor {
+        let items = self.items_of(first, count, lead.requires_grad());
+        match lead.size()[0] % 16 {
+            // A product reads its left factor where it lies and copies the other first, which should not be the catalogue: with
+            // 32 rows it takes a sixth less. It makes 16 columns at a time; any other number is faster as rows.
+            0 => items.matmul(&lead.transpose(0, 1)),
+            _ => lead.matmul(&items.transpose(0, 1)).transpose(0, 1),
+        }
+    }
+
+    /// What those items are scored by.
+    fn items_of(&self, first: i64, count: i64, learns: bool) -> Tensor {
         let count = count.min(self.items.size()[0] - 1 - first);
         let part = |of: &Tensor| of.narrow(0, first + 1, count);
-        let items = match self.temperature {
-            Some(_) if !lead.requires_grad() => {
-                part(self.units.get_or_init(|| self.scored(self.items.shallow_clone())))
-            }
+        match self.temperature {
+            Some(_) if !learns => part(self.units.get_or_init(|| self.scored(self.items.shallow_clone()))),
             _ => self.scored(part(&self.items)),
-        };
-        lead.matmul(&items.transpose(0, 1))
+        }
     }
 
     /// The scores of these items `[count]`, by their numbers, for each of what leads to them: `[rows, count]`.
