@@ -53,6 +53,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 /// What was asked to be read, what may be believed of it, and how its items are called and of which category they are.
 fn input(arguments: &Arguments) -> anyhow::Result<(Input, Rules, Names, Catalogue)> {
+    if arguments.online_retail.is_some() || arguments.lines.is_some() {
+        arguments.simulated.none()?;
+    }
     if let Some(file) = &arguments.online_retail {
         let Lines { lines, rules, names, .. } = online_retail(file)?;
         // Somebody once bought 80,995 of one, and cancelled it.

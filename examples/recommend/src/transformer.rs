@@ -376,4 +376,18 @@ mod tests {
         let Transformer { network, items, .. } = Transformer::load(folder.path(), "few").unwrap();
         assert_eq!((items, &network.description().training["sequences"]), (vec![1, 2, 3], &8.into()));
     }
+
+    #[test]
+    fn where_nothing_is_held_back_the_last_epoch_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let trained = |epochs| {
+            let settings =
+                Settings { epochs, patience: 1, width: 4, heads: 1, blocks: 1, all: true, ..Settings::default() };
+            train_on("few", vec![vec![1, 2, 3]; 8], &settings, folder.path()).unwrap();
+            std::fs::read(folder.path().join("few.safetensors")).unwrap()
+        };
+        let [one, two, three] = [1, 2, 3].map(trained);
+        assert!(one != two && two != three, "the same steps give the same weights, and more of them others");
+        assert!(trained(3) == three);
+    }
 }

@@ -13,9 +13,9 @@ use anyhow::ensure;
 use behaviour::catalogue::Catalogue;
 use bundles::input::Names;
 use fraud::serving::{Padding, Scorer};
-use recommend::live::SOURCES;
 use recommend::taste::Taste;
 use shop::graph::Options;
+use shop::to_read::{List, Suggestion};
 use shop::training::{FRAUD, TASTE};
 use shop_simulator::rules;
 use std::path::Path;
@@ -62,13 +62,12 @@ pub fn by_reason(mut dropped: Vec<(Reason, u64)>) -> String {
 
 /// A list for reading: each item with its reason.
 pub fn print_list(list: &Ranked<u64, u64>, catalogue: &Catalogue, names: &Names) {
-    for (place, entry) in (1..).zip(&list.entries) {
-        let source = SOURCES.get(usize::from(entry.source)).copied().unwrap_or("suggested");
-        let because = entry.because.map_or_else(String::new, |item| format!(" item {}", names.show(item)));
+    for (place, Suggestion { item, reason, because }) in (1..).zip(List::from(list.clone()).items) {
+        let because = because.map_or_else(String::new, |item| format!(" item {}", names.show(item)));
         println!(
-            "    {place:>2}. item {:<6} (category {:>3})   {source}{because}",
-            names.show(entry.item),
-            catalogue.category(entry.item)
+            "    {place:>2}. item {:<6} (category {:>3})   {reason}{because}",
+            names.show(item),
+            catalogue.category(item)
         );
     }
 }

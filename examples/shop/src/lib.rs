@@ -9,4 +9,5 @@ pub mod record;
 pub mod replay;
 #[cfg(test)]
 mod tests;
+pub mod to_read;
 pub mod training;

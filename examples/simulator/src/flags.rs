@@ -31,6 +31,21 @@ pub struct Flags {
 }
 
 impl Flags {
+    /// That none is given, where a file is read and no shop is simulated.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Usage`](tidemill::Error::Usage) if one differs from its default, for it would change nothing.
+    pub fn none(&self) -> Result<()> {
+        if self.settings() == Settings::default() {
+            return Ok(());
+        }
+        Err(tidemill::Error::Usage(
+            "a file is read, and no shop simulated: leave out --users, --items, --categories, --days, --views and --shop-seed"
+                .to_owned(),
+        ))
+    }
+
     /// As the simulation wants them.
     pub fn settings(&self) -> Settings {
         let Flags { users, items, categories, days, views, shop_seed: seed } = *self;
@@ -50,4 +65,26 @@ pub fn rules() -> Result<Rules> {
     let own = Rates::new(currency("EUR")?);
     let rates = RATES.iter().try_fold(own, |rates, (code, rate)| rates.with(currency(code)?, *rate))?;
     Ok(Rules::new(rates))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        shop: Flags,
+    }
+
+    #[test]
+    fn flags_that_would_change_nothing_are_refused() {
+        let none = |flags: &[&str]| Program::parse_from([&["program"], flags].concat()).shop.none();
+        assert!(none(&[]).is_ok());
+        for flag in ["--users", "--items", "--categories", "--days", "--views", "--shop-seed"] {
+            let error = none(&[flag, "3"]).unwrap_err().to_string();
+            assert!(error.contains(flag), "{error}");
+        }
+    }
 }

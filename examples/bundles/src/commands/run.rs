@@ -119,6 +119,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn read(arguments: &Arguments) -> anyhow::Result<Lines> {
+    if arguments.online_retail.is_some() || arguments.lines.is_some() {
+        arguments.simulated.none()?;
+    }
     if let Some(file) = &arguments.online_retail {
         let mut all = input::online_retail(file)?;
         if let Some(file) = &arguments.products {

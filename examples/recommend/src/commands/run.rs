@@ -32,7 +32,7 @@ pub struct Arguments {
 /// Keeps the lists of all shoppers, and prints some.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let settings = arguments.simulated.settings();
-    let (lines, rules, names, catalogue) = match arguments.files.read()? {
+    let (lines, rules, names, catalogue) = match arguments.files.read(&arguments.simulated)? {
         Some(Lines { lines, rules, names, left_out }) => {
             warn(&left_out);
             let catalogue = Catalogue::of(&lines, &names);

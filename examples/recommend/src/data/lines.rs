@@ -3,7 +3,7 @@
 use super::{Histories, amazon, diginetica, serenade};
 use anyhow::ensure;
 use bundles::input::{Lines, Names, json_lines, online_retail};
-use shop_simulator::rules;
+use shop_simulator::{Flags, rules};
 use std::path::{Path, PathBuf};
 use tidemill::Millis;
 use tidemill_shop::{Kind, Line, Rules};
@@ -36,8 +36,8 @@ impl Files {
     ///
     /// # Errors
     ///
-    /// If it cannot be read, or more than one is given.
-    pub fn read(&self) -> anyhow::Result<Option<Lines>> {
+    /// If it cannot be read, more than one is given, or flags of a simulated shop beside it.
+    pub fn read(&self, simulated: &Flags) -> anyhow::Result<Option<Lines>> {
         let Files { lines, online_retail: invoices, histories } = self;
         let Histories { serenade, diginetica, beauty, video } = histories;
         let given = [lines, invoices, serenade, diginetica, beauty, video].into_iter().flatten().count();
@@ -45,6 +45,9 @@ impl Files {
             given <= 1,
             "there are {given} inputs: name one of --lines, --online-retail, --serenade, --diginetica, --beauty and --video"
         );
+        if given == 1 {
+            simulated.none()?;
+        }
         if let Some(file) = lines {
             return Ok(Some(json_lines(file, rules()?)?));
         }

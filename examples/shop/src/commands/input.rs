@@ -40,9 +40,9 @@ impl Given {
     ///
     /// # Errors
     ///
-    /// If the file cannot be read, or there is more than one.
+    /// If the file cannot be read, there is more than one, or flags of a simulated shop beside it.
     pub fn of(files: &Files, shop: &Flags) -> anyhow::Result<Self> {
-        let Some(Lines { lines, rules, names, left_out }) = files.read()? else {
+        let Some(Lines { lines, rules, names, left_out }) = files.read(shop)? else {
             let settings = shop.settings();
             return Ok(Given {
                 input: Input::Simulated(SimulatedShop::new(settings.clone())),

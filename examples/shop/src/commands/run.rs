@@ -9,8 +9,9 @@ use recommend::data::lines::Files;
 use rustc_hash::FxHashMap;
 use shop::forgotten;
 use shop::graph::{Options, answers};
+use shop::to_read::List;
 use shop_simulator::Flags;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tidemill::time::minutes;
 use tidemill::{Config, Millis, Report, SinkError, Table, Timing, execute};
@@ -29,6 +30,9 @@ pub struct Arguments {
     shop: Flags,
     #[command(flatten)]
     files: Files,
+    /// A file to which each change of each list is written: the list that goes, with a `diff` of -1, and the one that comes.
+    #[arg(long, value_name = "FILE.jsonl")]
+    lists: Option<PathBuf>,
     /// A file to which a report is written of each user who is forgotten: what went from where.
     #[arg(long, value_name = "FILE.jsonl")]
     forgotten: Option<PathBuf>,
@@ -62,8 +66,10 @@ pub struct Screen {
     pub dropped: Table<Reason, (Reason, u64)>,
     /// The score of each payment when it was made, and by what: of all, for them to be judged in the end.
     pub scored: Arc<Mutex<FxHashMap<Transaction, (Score, Features)>>>,
+    /// Where to write lists.
+    pub to_lists: Option<PathBuf>,
     /// Where to report who was forgotten.
-    pub forgotten: Option<PathBuf>,
+    pub to_forgotten: Option<PathBuf>,
 }
 
 impl Default for Screen {
@@ -76,7 +82,8 @@ impl Default for Screen {
             segments: Table::new(|row: &(u64, Segment)| row.0),
             dropped: Table::new(|row: &(Reason, u64)| row.0),
             scored: Arc::default(),
-            forgotten: None,
+            to_lists: None,
+            to_forgotten: None,
         }
     }
 }
@@ -93,10 +100,14 @@ pub fn answer(input: &Input, options: &Options, screen: &Screen, config: Config)
             Input::Simulated(shop) => job.source("lines", shop.clone(), timing)?,
         };
         let answers = answers(lines, &options)?;
-        if let Some(file) = &screen.forgotten {
-            let failed = |error: SinkError| tidemill::Error::Usage(error.to_string());
+        let failed = |error: SinkError| tidemill::Error::Usage(error.to_string());
+        if let Some(file) = &screen.to_forgotten {
             let to_file = JsonLinesSink::records(file).map_err(failed)?;
             forgotten::report(&answers)?.sink("forgotten", to_file)?;
+        }
+        if let Some(file) = &screen.to_lists {
+            let to_file = JsonLinesSink::updates(file).map_err(failed)?;
+            answers.kept.lists.clone().map(List::from).sink("changes of lists", to_file)?;
         }
         answers.kept.lists.sink("lists out", screen.lists.clone())?;
         answers.bundles.sink("bundles out", screen.bundles.clone())?;
@@ -126,9 +137,13 @@ pub fn paid(features: &Features) -> Transaction {
 
 /// Answers, and says what it took.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    if let (Some(read), Some(written)) = (arguments.files.own_lines(), &arguments.forgotten) {
-        let is_same = read.canonicalize().is_ok_and(|read| written.canonicalize().is_ok_and(|written| read == written));
-        ensure!(!is_same, "--forgotten would write over {}, which is read: name another file", read.display());
+    let written = [("--lists", &arguments.lists), ("--forgotten", &arguments.forgotten)];
+    for (flag, written) in written.into_iter().filter_map(|(flag, file)| Some((flag, file.as_ref()?))) {
+        let is_same = |read: &Path| {
+            read.canonicalize().is_ok_and(|read| written.canonicalize().is_ok_and(|written| read == written))
+        };
+        let read = arguments.files.own_lines().filter(|read| is_same(read));
+        ensure!(read.is_none(), "{flag} would write over {}, which is read: name another file", written.display());
     }
     let Given { input, rules, catalogue, names, end } = Given::of(&arguments.files, &arguments.shop)?;
     let mut options = Options { rules, ..options(catalogue, arguments.models.as_deref())? };
@@ -138,7 +153,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         options.lists.there = Millis::MAX / 4;
         options.lists.anew = 0;
     }
-    let screen = Screen { forgotten: arguments.forgotten.clone(), ..Screen::default() };
+    let (to_lists, to_forgotten) = (arguments.lists.clone(), arguments.forgotten.clone());
+    let screen = Screen { to_lists, to_forgotten, ..Screen::default() };
     let config = Config { epoch_records: arguments.epoch_lines, ..Config::from_flags(&arguments.engine)? };
     let report = answer(&input, &options, &screen, config)?.finished()?;
     let refused = report.dead();
@@ -147,6 +163,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         report.records > 0 || refused == 0,
         "nothing could be read of the input, and {refused} lines were refused: a shop's own lines look as `shop generate` writes \
          them, and other formats have flags of their own, as --online-retail"
+    );
+    let dropped = screen.dropped.rows();
+    let all_dropped = report.records > 0 && dropped.iter().map(|(_, count)| count).sum::<u64>() == report.records;
+    ensure!(
+        !all_dropped || !screen.funnel.is_empty(),
+        "all {} lines were dropped: {}; times are milliseconds since 1970, and the README says what each kind needs",
+        report.records,
+        by_reason(dropped)
     );
     print(&screen, &options.catalogue, &names);
     let asked = report.operator("suggest by taste").map_or(0, |operator| operator.records_in);
