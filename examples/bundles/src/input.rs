@@ -1,6 +1,6 @@
 //! A shop's lines: of a real shop, of a file, or of a shop that does not exist.
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use flate2::read::MultiGzDecoder;
 use rustc_hash::FxHashMap;
 use serde::Deserialize;
@@ -8,6 +8,7 @@ use shop_simulator::{Settings, Simulation};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 use tidemill::{Batch, ReadStatus, Reader, Source};
 use tidemill_files::JsonLines;
 use tidemill_shop::{Currency, Kind, Line, Rates, Rules};
@@ -151,17 +152,32 @@ pub fn online_retail(file: &Path) -> anyhow::Result<Lines> {
     })
 }
 
-/// Reads lines of JSON, packed or not, of which the rules say what is to be believed.
+/// Reads lines of JSON to their end, packed or not, of which the rules say what is to be believed: of a file, of all files of a folder
+/// one after the other, or of standard input (`-`).
 ///
 /// # Errors
 ///
-/// The file cannot be read.
+/// One of them cannot be read, or there is no line.
 pub fn json_lines(file: &Path, rules: Rules) -> anyhow::Result<Lines> {
-    let (mut reader, mut batch) = (JsonLines::<Line>::new(file.to_owned()).open(0, 0)?, Batch::new());
-    while reader.read(10_000, &mut batch)? == ReadStatus::Ready {}
-    let left_out = batch.rejected().iter().map(|line| format!("{}: {}", line.place, line.reason)).collect();
+    let (source, mut batch) = (JsonLines::<Line>::new(file.to_owned()), Batch::new());
+    for partition in 0..source.partitions()? {
+        let mut reader = source.open(partition, 0)?;
+        loop {
+            match reader.read(10_000, &mut batch)? {
+                ReadStatus::Ready => {}
+                ReadStatus::Waiting => std::thread::sleep(LOOK_AGAIN),
+                ReadStatus::Done => break,
+            }
+        }
+    }
+    let left_out: Vec<String> =
+        batch.rejected().iter().map(|line| format!("{}: {}", line.place, line.reason)).collect();
+    ensure!(!batch.items().is_empty() || !left_out.is_empty(), "{} has no line", file.display());
     Ok(Lines { lines: batch.items().to_vec(), rules, names: Names::default(), left_out })
 }
+
+/// How soon one looks again where whoever writes is slower.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// Says which lines were left out, the first ones by name.
 pub fn warn(left_out: &[String]) {

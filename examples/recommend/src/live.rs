@@ -17,7 +17,7 @@
 
 use std::rc::Rc;
 use tidemill::hash::stable_hash;
-use tidemill::time::{hours, minutes};
+use tidemill::time::{days, hours, minutes};
 use tidemill::{Collection, Millis, Result, Stream, Update};
 use tidemill_events::{AsOf, Asked, AskedOfSeveral, Respondent, WithEachRow};
 use tidemill_inference::{Infer, Pool, Score};
@@ -49,7 +49,10 @@ pub struct Settings {
     pub ranked: usize,
     /// How lists are made of them.
     pub list: ListRules,
-    /// A user who has done nothing for so many ms is not there any more.
+    /// What was suggested to a user waits for so many ms for what the user chooses.
+    pub waits: Millis,
+    /// When a user was forgotten, lists are made anew of those who have done something in so many ms before that. What there is of
+    /// others goes.
     pub there: Millis,
     /// When a user was forgotten, the suggestions of all others have been made anew after so many ms of event time; with 0, at
     /// once.
@@ -71,7 +74,8 @@ impl Default for Settings {
             suggested: 20,
             ranked: 40,
             list: ListRules::default(),
-            there: hours(1),
+            waits: hours(1),
+            there: days(7),
             anew: minutes(1),
             from: Millis::MIN,
             learns: true,
@@ -157,7 +161,7 @@ pub fn recommend<'s>(
     let mut asked = new.union(again);
     if let Some(pool) = taste {
         asked = asked.infer("suggest by taste", pool, |of| of.history.clone())?.map(|(of, likely)| {
-            let list = tasty(&of.history, likely);
+            let list = tasty(likely);
             of.with(list)
         });
     }
@@ -182,7 +186,7 @@ pub fn recommend<'s>(
     });
     let ranker = Ranker::new(SOURCES.len());
     let feedback = held.flat_map(move |change| feedback(change, settings.learns)).union(learnt);
-    let lessons = feedback.key_by(|feedback| *feedback.user()).process("lessons", Lessons::new(settings.there))?;
+    let lessons = feedback.key_by(|feedback| *feedback.user()).process("lessons", Lessons::new(settings.waits))?;
     let weights = lessons.key_by(|_| ()).maintain("weights", Learned::new(ranker.clone()))?;
     let ranking = Ranking::new(ranker, settings.ranked);
     // By what was learnt before this epoch: it teaches the ranker itself.
@@ -198,9 +202,9 @@ pub fn recommend<'s>(
 const PARTS: u64 = 1_024;
 
 /// What the Transformer suggests; of each item how likely it is beside the likeliest.
-fn tasty(history: &[u64], likely: Vec<(u64, Score)>) -> Vec<Suggestion<u64>> {
-    let new = likely.into_iter().filter(|(item, _)| !history.contains(item));
-    new.map(|(item, score)| Suggestion { item, score: score.to_f64().exp(), because: None }).collect()
+fn tasty(likely: Vec<(u64, Score)>) -> Vec<Suggestion<u64>> {
+    let suggestion = |(item, score): (u64, Score)| Suggestion { item, score: score.to_f64().exp(), because: None };
+    likely.into_iter().map(suggestion).collect()
 }
 
 /// What an event hides from its user.

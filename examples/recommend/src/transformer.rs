@@ -188,8 +188,8 @@ impl Transformer {
         Ok(known.iter().map(scores).collect())
     }
 
-    /// The `n` likeliest items after each history, with the logarithms of how likely they are beside the first; none after a
-    /// history of unknown items.
+    /// The `n` likeliest items after each history that are not in it, with the logarithms of how likely they are beside the first;
+    /// none after a history of unknown items.
     pub fn top(&self, histories: &[Vec<u64>], n: usize) -> anyhow::Result<Vec<Vec<(u64, f64)>>> {
         let known = |history: &Vec<u64>| {
             let numbers = history.iter().filter_map(|item| self.numbers.get(&u32::try_from(*item).ok()?));

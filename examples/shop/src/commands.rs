@@ -2,6 +2,7 @@
 
 pub mod days;
 pub mod demo;
+pub mod forget;
 pub mod generate;
 pub mod input;
 pub mod load;

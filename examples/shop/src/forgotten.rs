@@ -7,9 +7,9 @@ use tidemill::hash::stable_hash;
 use tidemill::{
     Closing, Collection, Emit, Kernel, Millis, Order, Record, Result, Save, Saved, StateError, Stream, Update,
 };
-use tidemill_recommend::Hidden;
 use tidemill_shop::Forgotten;
 
+use crate::collections::Visit;
 use crate::graph::Answers;
 
 /// That a user was forgotten, and what went.
@@ -34,35 +34,29 @@ pub struct Went {
 ///
 /// [`Error::Graph`](tidemill::Error::Graph) if a name is taken.
 pub fn report<'s>(answers: &Answers<'s>) -> Result<Stream<'s, Went>> {
-    let (kept, doings) = (&answers.kept, &answers.doings);
-    let changes = rows("lists", &kept.lists, |list| Some(list.user))
-        .union(rows("suggestions", &kept.ranked, |list| Some(list.user)))
-        .union(rows("histories", &kept.histories, |history| Some(history.session)))
-        .union(rows("hidden", &kept.hidden, |hidden: &Hidden<u64, u64, u64>| Some(*hidden.user())))
-        .union(rows("interests", &doings.interests, |interest| Some(interest.key)))
-        .union(rows("habits", &doings.rfm, |rfm| Some(rfm.user)))
-        .union(rows("segments", &doings.segments, |of| Some(of.0)))
-        .union(rows("sessions", &doings.sessions, |session| Some(session.user)))
-        .union(rows("what follows", &kept.after, |_| None))
-        .union(rows("bundles", &answers.bundles, |_| None))
-        .union(rows("trends", &doings.trends, |_| None))
-        .union(rows("funnel", &doings.funnel, |_| None))
-        .union(rows("sums of sessions", &doings.session_sums, |_| None))
-        .union(answers.forgotten.clone().map(Change::Forgotten));
-    Ok(changes.key_by(|_| ()).kernel("what went", Reports::default())?.0)
+    let mut changes = Changes(answers.forgotten.clone().map(Change::Forgotten));
+    answers.visit(&mut changes);
+    Ok(changes.0.key_by(|_| ()).kernel("what went", Reports::default())?.0)
 }
 
-fn rows<'s, R: ExchangeData>(
-    name: &'static str,
-    rows: &Collection<'s, R>,
-    user: impl Fn(&R) -> Option<u64> + 'static,
-) -> Stream<'s, Change> {
-    rows.clone().changes(|_| 0).map(move |Update { row, diff }| Change::Row {
-        collection: name.to_owned(),
-        user: user(&row),
-        row: stable_hash(&row),
-        diff,
-    })
+/// What happens to all collections.
+struct Changes<'s>(Stream<'s, Change>);
+
+impl<'s> Visit<'s> for Changes<'s> {
+    fn collection<R: ExchangeData>(
+        &mut self,
+        name: &'static str,
+        rows: &Collection<'s, R>,
+        user: impl Fn(&R) -> Option<u64> + 'static,
+    ) {
+        let changes = rows.clone().changes(|_| 0).map(move |Update { row, diff }| Change::Row {
+            collection: name.to_owned(),
+            user: user(&row),
+            row: stable_hash(&row),
+            diff,
+        });
+        self.0 = self.0.clone().union(changes);
+    }
 }
 
 /// Something that happens in an epoch.

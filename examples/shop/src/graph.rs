@@ -10,7 +10,7 @@
 
 use behaviour::catalogue::Catalogue;
 use behaviour::graph::{Categories, Doings, doings};
-use bundles::graph::bundles;
+use bundles::graph::{bundles, users};
 use fraud::features::Features;
 use fraud::graph::current_features;
 use fraud::serving::Scorer;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use tidemill::time::days;
 use tidemill::{Collection, Context, Events, Millis, Process, Reject, Stream, Timing, Update};
 use tidemill_inference::{Infer, Pool, Score};
-use tidemill_recommend::{BundleRow, Fact};
+use tidemill_recommend::{Baskets, BundleRow, Fact};
 use tidemill_shop::{
     Action, Clean, Cleaning, CountReasons, Facts, Forgotten, Held, Ledger, Ledgers, Line, Reason, Rules,
 };
@@ -61,6 +61,8 @@ pub struct Answers<'s> {
     pub kept: Kept<'s>,
     /// What is bought together.
     pub bundles: Collection<'s, BundleRow<u64>>,
+    /// What users bought last, order by order: what a [`BasketIndex`](tidemill_recommend::BasketIndex) tells next baskets from.
+    pub baskets: Collection<'s, Baskets<u64, u64>>,
     /// What users do.
     pub doings: Doings<'s>,
     /// How likely payments are frauds, if there is a model.
@@ -95,7 +97,7 @@ pub fn answers<'s>(lines: Stream<'s, Line>, options: &Options) -> tidemill::Resu
     let catalogue = Arc::clone(&options.catalogue);
     let category: Categories = Rc::new(move |item| catalogue.category(item));
     let doings = doings(held.clone(), options.half_life, Rc::clone(&category))?;
-    let bundles = bundles(held.clone())?;
+    let (bundles, baskets) = (bundles(held.clone())?, users(held.clone())?);
 
     let timed = events.with_times();
     let scores = match &options.scorer {
@@ -122,7 +124,7 @@ pub fn answers<'s>(lines: Stream<'s, Line>, options: &Options) -> tidemill::Resu
     let together = bundles.clone().flat_map(|row| if let BundleRow::Item(row) = row { Some(row) } else { None });
     let given = Given { facts: facts.clone(), trends: doings.trends.clone(), together, again };
     let kept = recommend(held.clone(), given, options.taste.as_ref(), options.lists, category)?;
-    Ok(Answers { kept, bundles, doings, scores, dropped, facts, held, forgotten })
+    Ok(Answers { kept, bundles, baskets, doings, scores, dropped, facts, held, forgotten })
 }
 
 /// Passes times on when they have come.

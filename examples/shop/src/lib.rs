@@ -2,6 +2,7 @@
 //! which payments are frauds.
 
 pub mod before_after;
+pub mod collections;
 pub mod forgotten;
 pub mod graph;
 pub mod payments;

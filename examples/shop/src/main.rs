@@ -26,6 +26,8 @@ enum Command {
     Train(commands::train::Arguments),
     /// Show what a stock-out, a cancellation and a forgotten user touch, and audit that nothing of the user is left.
     Show(commands::show::Arguments),
+    /// Measure how long it takes until all that is kept is without some users.
+    Forget(commands::forget::Arguments),
     /// Compare all that is kept of a real shop's year, day after day, with a recompute of what was not cancelled.
     Days(commands::days::Arguments),
     /// Measure how long it takes from an event to the list it changes, in an open-loop load.
@@ -44,6 +46,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Run(arguments) => commands::run::run(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),
         Command::Show(arguments) => commands::show::run(&arguments),
+        Command::Forget(arguments) => commands::forget::run(&arguments),
         Command::Days(arguments) => commands::days::run(&arguments),
         Command::Load(arguments) => commands::load::run(&arguments),
         Command::Generate(arguments) => commands::generate::run(&arguments),

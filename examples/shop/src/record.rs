@@ -1,14 +1,24 @@
 //! All that the graph keeps, as text: to compare two runs, and to see what an event touches.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidemill::{Collection, Epoch, Result, Sink, SinkError, Start, Update, differential_dataflow};
 
+use crate::collections::Visit;
 use crate::graph::Answers;
 
-/// A collection's name, and a row of it.
-pub type Row = (String, String);
+/// A row of a collection.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Row {
+    /// The collection's name.
+    pub collection: String,
+    /// Whose it is, if it is of one user.
+    pub user: Option<u64>,
+    /// What it says.
+    pub text: String,
+}
 
 /// What is recorded.
 #[derive(Debug, Default)]
@@ -65,30 +75,33 @@ impl Sink for Recorder {
     }
 }
 
-/// All that is kept of users and what follows from them, but what a ranker has learnt and how many lines were dropped.
+/// All that is kept, and what is known of items.
 pub fn everything<'s>(answers: &Answers<'s>) -> Collection<'s, Row> {
-    let (kept, doings) = (&answers.kept, &answers.doings);
-    named("lists", &kept.lists)
-        .union(named("suggestions", &kept.ranked))
-        .union(named("what follows", &kept.after))
-        .union(named("histories", &kept.histories))
-        .union(named("hidden", &kept.hidden))
-        .union(named("bundles", &answers.bundles))
-        .union(named("trends", &doings.trends))
-        .union(named("funnel", &doings.funnel))
-        .union(named("interests", &doings.interests))
-        .union(named("habits", &doings.rfm))
-        .union(named("segments", &doings.segments))
-        .union(named("sessions", &doings.sessions))
-        .union(named("sums of sessions", &doings.session_sums))
-        .union(named("items", &answers.facts))
+    let mut rows = Rows(text("items", &answers.facts, |_| None));
+    answers.visit(&mut rows);
+    rows.0
 }
 
-fn named<'s, R: differential_dataflow::Data + Debug>(
-    name: &'static str,
+/// The rows of all collections.
+struct Rows<'s>(Collection<'s, Row>);
+
+impl<'s> Visit<'s> for Rows<'s> {
+    fn collection<R: differential_dataflow::Data + Debug>(
+        &mut self,
+        name: &'static str,
+        rows: &Collection<'s, R>,
+        user: impl Fn(&R) -> Option<u64> + 'static,
+    ) {
+        self.0 = self.0.clone().union(text(name, rows, user));
+    }
+}
+
+fn text<'s, R: differential_dataflow::Data + Debug>(
+    collection: &'static str,
     rows: &Collection<'s, R>,
+    user: impl Fn(&R) -> Option<u64> + 'static,
 ) -> Collection<'s, Row> {
-    rows.clone().map(move |row| (name.to_owned(), format!("{row:?}")))
+    rows.clone().map(move |row| Row { collection: collection.to_owned(), user: user(&row), text: format!("{row:?}") })
 }
 
 /// Has everything recorded.

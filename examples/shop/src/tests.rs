@@ -61,7 +61,7 @@ fn lists_of_the_last_state_only_are_made_once_all_has_been_read() {
     let mut lines: Vec<Line> = Simulation::new(settings()).collect();
     lines.retain(|line| line.time < end);
     let ran = replay(lines, &options, Config::workers(2), Recorder::default()).unwrap();
-    let rows = |name: &str| ran.recorded.rows.keys().filter(|row| row.0 == name).count();
+    let rows = |name: &str| ran.recorded.rows.keys().filter(|row| row.collection == name).count();
     assert!(rows("histories") > 80, "{}", rows("histories"));
     assert_eq!((rows("suggestions"), ran.lists.len()), (rows("histories"), rows("histories")));
 }

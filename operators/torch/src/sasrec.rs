@@ -91,7 +91,7 @@ const SCORES_AT_ONCE: usize = 4 << 20;
 
 /// Items of the catalogue, and histories, whose scores are there at once where only the best are asked for: at most 8 MB.
 const ITEMS_AT_ONCE: usize = 65_536;
-const ROWS_AT_ONCE: i64 = 32;
+const ROWS_AT_ONCE: usize = 32;
 
 /// Batches among which sequences are parted by their lengths.
 const PARTED: usize = 32;
@@ -271,7 +271,8 @@ impl SasRec {
         tch::no_grad(|| to_vec(&self.layers.scores(&self.last(histories)?)))
     }
 
-    /// The `k` items with the greatest scores after each history, best first.
+    /// The `k` items with the greatest scores after each history, best first; none that the history has. There are fewer where the
+    /// catalogue has no more.
     ///
     /// # Errors
     ///
@@ -283,21 +284,34 @@ impl SasRec {
         }
         tch::no_grad(|| {
             let mut tops = Vec::with_capacity(histories.len());
-            for lead in self.last(histories)?.f_split(ROWS_AT_ONCE, 0)? {
-                tops.extend(self.top_of(&lead, k)?);
+            let leads = self.last(histories)?.f_split(ROWS_AT_ONCE as i64, 0)?;
+            for (lead, histories) in leads.iter().zip(histories.chunks(ROWS_AT_ONCE)) {
+                tops.extend(self.top_of(lead, histories, k)?);
             }
             Ok(tops)
         })
     }
 
-    /// The same after what leads to them, `[rows, width]`.
-    fn top_of(&self, lead: &Tensor, k: usize) -> Result<Vec<Vec<(u32, f32)>>, Error> {
+    /// The same after what these lead to, `[rows, width]`.
+    fn top_of(&self, lead: &Tensor, histories: &[&[u32]], k: usize) -> Result<Vec<Vec<(u32, f32)>>, Error> {
         let (mut scores, mut items) = (Vec::new(), Vec::new());
-        for first in (0..self.description.items as i64).step_by(ITEMS_AT_ONCE) {
-            let some = self.layers.scores_of(lead, first, ITEMS_AT_ONCE as i64);
+        for first in (0..self.description.items).step_by(ITEMS_AT_ONCE) {
+            let here = first + 1..first + 1 + ITEMS_AT_ONCE;
+            let mut had: [Vec<i64>; 2] = Default::default();
+            for (row, history) in (0..).zip(histories) {
+                for item in history.iter().map(|item| *item as usize).filter(|item| here.contains(item)) {
+                    had[0].push((item - here.start) as i64);
+                    had[1].push(row);
+                }
+            }
+            let mut some = self.layers.scores_of(lead, first as i64, ITEMS_AT_ONCE as i64);
+            if !had[0].is_empty() {
+                let [places, rows] = had.map(|numbers| Some(Tensor::from_slice(&numbers)));
+                let _ = some.f_index_put_(&[places, rows], &Tensor::from(f32::NEG_INFINITY), false)?;
+            }
             let places = candidates(&some, k as i64)?;
             scores.push(some.f_transpose(0, 1)?.f_gather(1, &places, false)?);
-            items.push(places + (first + 1));
+            items.push(places + (first as i64 + 1));
         }
         // The best of the best.
         let (scores, places) = Tensor::f_cat(&scores, 1)?.f_topk(k as i64, -1, true, true)?;
@@ -305,7 +319,8 @@ impl SasRec {
         let (scores, mut numbers) = (to_vec(&scores)?, vec![0i64; items.numel()]);
         items.f_contiguous()?.f_copy_data(&mut numbers, items.numel())?;
         let best = numbers.into_iter().map(|item| item as u32).zip(scores).collect::<Vec<_>>();
-        Ok(best.chunks(k).map(<[_]>::to_vec).collect())
+        let new = |best: &[(u32, f32)]| best.iter().copied().filter(|of| of.1 > f32::NEG_INFINITY).collect();
+        Ok(best.chunks(k).map(new).collect())
     }
 
     /// What each history leads to, `[rows, width]`.
@@ -477,12 +492,26 @@ mod tests {
         let histories: Vec<[u32; 2]> = (0..ROWS_AT_ONCE as u32 + 3).map(|user| [items as u32 - user, 9_000]).collect();
         let histories: Vec<&[u32]> = histories.iter().map(|items| &items[..]).collect();
         let scores = network.scores(&histories).unwrap();
-        for (top, scores) in network.top(&histories, 30).unwrap().into_iter().zip(scores.chunks(items)) {
+        let tops = network.top(&histories, 30).unwrap();
+        for ((top, scores), history) in tops.into_iter().zip(scores.chunks(items)).zip(histories) {
             let mut all: Vec<(u32, f32)> = (1..).zip(scores.iter().copied()).collect();
+            all.retain(|(item, _)| !history.contains(item));
             all.sort_by(|a, b| b.1.total_cmp(&a.1));
             assert!(top.iter().zip(&all).all(|(a, b)| (a.1 - b.1).abs() < 1e-6), "{top:?} {:?}", &all[..30]);
             assert!(top.iter().all(|(item, score)| (scores[*item as usize - 1] - score).abs() < 1e-6));
         }
+    }
+
+    #[test]
+    fn what_a_history_has_takes_nobody_s_place() {
+        let network = SasRec::new(description(), 5).unwrap();
+        let (most, other): (Vec<u32>, [u32; 2]) = ((3..=12).collect(), [4, 5]);
+        let tops = network.top(&[&most, &other], 5).unwrap();
+        let items = |row: usize| tops[row].iter().map(|(item, _)| *item).collect::<Vec<_>>();
+        let mut left = items(0);
+        left.sort();
+        assert_eq!((left, items(1).len()), (vec![1, 2], 5));
+        assert!(!items(1).contains(&4) && !items(1).contains(&5));
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     show_both(buyer, &only_out, &and_cancelled);
     cancelled
         .iter()
-        .filter(|change| ["habits", "hidden", "interests"].contains(&change.row.0.as_str()))
+        .filter(|change| ["habits", "hidden", "interests"].contains(&change.row.collection.as_str()))
         .for_each(print_change);
     println!("\nuser {} wants to be forgotten: {} events", chosen.leaves, chosen.events);
     touched(gone);
@@ -97,9 +97,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let never = replay(with_events(without(&lines, chosen.leaves), &events), &options, config()?, Recorder::default())?;
     let (rows, differ) = compare(&with.recorded, &never.recorded);
     println!("\naudit: beside a replay that never saw user {}: {rows} rows, {differ} differ", chosen.leaves);
-    let trace = format!("user: {},", chosen.leaves);
-    let left = with.recorded.rows.keys().filter(|row| row.1.contains(&trace)).count();
-    println!("rows that name the user: {left}");
+    let left = with.recorded.rows.keys().filter(|row| row.user == Some(chosen.leaves)).count();
+    println!("rows of the user: {left}");
     println!(
         "not undone: what a ranker or a network has learnt; counts of dropped lines; payments in fraud windows, 30 days"
     );
@@ -154,13 +153,13 @@ fn show(list: &Ranked<u64, u64>, when: &str, catalogue: &Catalogue) {
 fn touched(changes: &[Update<Row>]) {
     let mut counts: BTreeMap<&str, (isize, isize)> = BTreeMap::new();
     for Update { row, diff } in changes {
-        let (gone, come) = counts.entry(&row.0).or_default();
+        let (gone, come) = counts.entry(&row.collection).or_default();
         if *diff < 0 { *gone -= diff } else { *come += diff }
     }
-    println!("  rows touched   gone   come");
-    counts.iter().for_each(|(name, (gone, come))| println!("  {name:<13} {gone:>6} {come:>6}"));
+    println!("  rows touched        gone   come");
+    counts.iter().for_each(|(name, (gone, come))| println!("  {name:<18} {gone:>6} {come:>6}"));
 }
 
 fn print_change(Update { row, diff }: &Update<Row>) {
-    println!("  {} {}: {}", if *diff < 0 { '-' } else { '+' }, row.0, row.1);
+    println!("  {} {}: {}", if *diff < 0 { '-' } else { '+' }, row.collection, row.text);
 }

@@ -17,11 +17,14 @@ pub(crate) struct Minute {
     lines: u32,
     /// Lines that come now are noise.
     noisy: bool,
+    /// The minute of the watermark when its last line came, if that was late; else its own.
+    seen: i64,
 }
 
 /// Lets a user's first `most` lines of a minute through, and whatever undoes something. What comes after that is noise, and so is every line of the
 /// minutes that follow without a break. A line counts in the minute of its own time, so lines that come late are judged
-/// by what was known when they came; minutes are known until the watermark is `remember` ms past their end.
+/// by what was known when they came; minutes are known until the watermark is `remember` ms past their end, or past that of the
+/// minute in which the last late line of theirs came.
 pub(crate) struct Bots {
     most: u32,
     remember: Millis,
@@ -36,17 +39,18 @@ impl Bots {
     }
 
     /// Counts a user's line.
-    fn is_noise(&mut self, user: u64, time: Millis) -> bool {
-        let number = time.div_euclid(MINUTE);
+    fn is_noise(&mut self, user: u64, time: Millis, watermark: Millis) -> bool {
+        let (number, seen) = (time.div_euclid(MINUTE), time.max(watermark).div_euclid(MINUTE));
         let minutes = self.users.get_or_default(user);
         let place = minutes.partition_point(|minute| minute.number < number);
         if minutes.get(place).is_none_or(|minute| minute.number > number) {
             let before = place.checked_sub(1).map(|before| &minutes[before]);
             let noisy = before.is_some_and(|before| before.noisy && before.number == number - 1);
-            minutes.insert(place, Minute { number, lines: 0, noisy });
-            self.expiry.set(end(number, self.remember), user);
+            minutes.insert(place, Minute { number, lines: 0, noisy, seen });
+            self.expiry.set(end(seen, self.remember), user);
         }
         let minute = &mut minutes[place];
+        minute.seen = minute.seen.max(seen);
         minute.lines = minute.lines.saturating_add(1);
         minute.noisy |= minute.lines > self.most;
         minute.noisy
@@ -58,9 +62,9 @@ fn is_request(action: &Action) -> bool {
     matches!(action, Action::Forget | Action::Cancellation { .. } | Action::Chargeback { .. })
 }
 
-/// When a minute is forgotten.
-fn end(number: i64, remember: Millis) -> Millis {
-    number.saturating_add(1).saturating_mul(MINUTE).saturating_add(remember)
+/// When a minute is forgotten that was seen last in this one.
+fn end(seen: i64, remember: Millis) -> Millis {
+    seen.saturating_add(1).saturating_mul(MINUTE).saturating_add(remember)
 }
 
 impl Kernel for Bots {
@@ -79,10 +83,10 @@ impl Kernel for Bots {
         Order::Arrival
     }
 
-    fn records(&mut self, _: Closing, records: &mut Vec<Record<Checked>>, emit: &mut Emit<Checked, Record<Verdict>>) {
+    fn records(&mut self, at: Closing, records: &mut Vec<Record<Checked>>, emit: &mut Emit<Checked, Record<Verdict>>) {
         for Record { time, seq, value } in records.drain(..) {
             let is_noise = match value.event {
-                Clean::Shopper(event) => !is_request(&event.action) && self.is_noise(event.user, time),
+                Clean::Shopper(event) => !is_request(&event.action) && self.is_noise(event.user, time, at.before),
                 Clean::Item(_) => false,
             };
             let value = if is_noise { Err(Dropped { id: value.id, reason: Reason::Bot }) } else { Ok(value) };
@@ -93,9 +97,9 @@ impl Kernel for Bots {
     fn settle(&mut self, at: Closing, _: &mut Emit<Checked, Record<Verdict>>) {
         for user in self.expiry.due(at.after) {
             let Some(minutes) = self.users.get_mut(&user) else { continue };
-            minutes.retain(|minute| end(minute.number, self.remember) > at.after);
-            match minutes.first() {
-                Some(first) => self.expiry.set(end(first.number, self.remember), user),
+            minutes.retain(|minute| end(minute.seen, self.remember) > at.after);
+            match minutes.iter().map(|minute| minute.seen).min() {
+                Some(first) => self.expiry.set(end(first, self.remember), user),
                 None => _ = self.users.remove(&user),
             }
         }
@@ -107,8 +111,8 @@ impl Kernel for Bots {
 
     fn load(&mut self, _: Closing, entry: Saved<'_>, _: &mut Emit<Checked, Record<Verdict>>) -> Result<(), StateError> {
         let (user, minutes) = self.users.load(entry)?;
-        if let Some(first) = minutes.first() {
-            self.expiry.set(end(first.number, self.remember), user);
+        if let Some(first) = minutes.iter().map(|minute| minute.seen).min() {
+            self.expiry.set(end(first, self.remember), user);
         }
         Ok(())
     }
@@ -162,11 +166,12 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_noise_is_what_counting_minutes_gives(
-            epochs in prop::collection::vec((prop::collection::vec((-200_000i64..90_000, 0u64..3), 0..12), 0i64..150_000), 1..15),
+            epochs in prop::collection::vec((prop::collection::vec((-900_000i64..90_000, 0u64..3), 0..12), 0i64..150_000), 1..15),
             most in 0u32..4, remember in 0i64..400_000, workers in 1usize..4, cut in 0usize..15, after in 1usize..4,
         ) {
             let mut harness = Harness::kernel(workers, Checked::subject, move || Bots::new(most, remember));
-            let (mut watermark, mut minutes) = (10_000_000, BTreeMap::<(u64, i64), (u32, bool)>::new());
+            let (mut watermark, mut minutes) = (10_000_000, BTreeMap::<(u64, i64), (u32, bool, i64)>::new());
+            harness.watermark(watermark);
             for (epoch, (lines, step)) in epochs.into_iter().enumerate() {
                 let mut expected = vec![];
                 for (offset, user) in lines {
@@ -174,14 +179,15 @@ mod tests {
                     harness.push(time, line(user));
                     let minute = time / MINUTE;
                     let goes_on = minutes.get(&(user, minute - 1)).is_some_and(|before| before.1);
-                    let (count, noisy) = minutes.entry((user, minute)).or_insert((0, goes_on));
+                    let (count, noisy, seen) = minutes.entry((user, minute)).or_insert((0, goes_on, minute));
                     *count += 1;
+                    *seen = (*seen).max(watermark / MINUTE);
                     *noisy |= *count > most;
                     expected.push(!*noisy);
                 }
                 watermark += step;
                 harness.watermark(watermark);
-                minutes.retain(|(_, minute), _| (minute + 1) * MINUTE + remember.max(MINUTE) > watermark);
+                minutes.retain(|_, (.., seen)| (*seen + 1) * MINUTE + remember.max(MINUTE) > watermark);
                 prop_assert_eq!(told(&mut harness), expected);
                 if epoch == cut {
                     harness.restore(after).unwrap();

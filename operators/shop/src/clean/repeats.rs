@@ -6,12 +6,13 @@ use tidemill::{Closing, Emit, Kernel, Keys, Millis, Order, Record, Save, Saved, 
 
 use crate::clean::{Checked, Dropped, Reason, Verdict};
 
-/// Lets the first line of an id through. An id is remembered until the watermark is `remember` ms past the first line's
-/// time, and then until the end of the span of an eighth of that, for spans are forgotten as a whole.
+/// Lets the first line of an id through. An id is remembered until the watermark is `remember` ms past the first line's time, or
+/// past where it was when a late one came, and then until the end of the span of an eighth of that, for spans are forgotten as a
+/// whole.
 pub(crate) struct Repeats {
     remember: Millis,
     width: Millis,
-    /// In which span the first line of each id was.
+    /// In which span the first line of each id was, or came if it was late.
     ids: Keys<u64, i64>,
     spans: BTreeMap<i64, Vec<u64>>,
 }
@@ -43,10 +44,10 @@ impl Kernel for Repeats {
         Order::Arrival
     }
 
-    fn records(&mut self, _: Closing, records: &mut Vec<Record<Checked>>, emit: &mut Emit<Checked, Record<Verdict>>) {
+    fn records(&mut self, at: Closing, records: &mut Vec<Record<Checked>>, emit: &mut Emit<Checked, Record<Verdict>>) {
         for Record { time, seq, value } in records.drain(..) {
             let (id, mut is_new) = (value.id, false);
-            let span = time.div_euclid(self.width);
+            let span = time.max(at.before).div_euclid(self.width);
             self.ids.get_or_insert_with(id, |_| {
                 is_new = true;
                 span
@@ -91,11 +92,12 @@ mod tests {
     proptest! {
         #[test]
         fn an_id_comes_through_once_while_it_is_remembered(
-            epochs in prop::collection::vec((prop::collection::vec((-50i64..60, 0u64..6), 0..9), 0i64..60), 1..20),
+            epochs in prop::collection::vec((prop::collection::vec((-500i64..60, 0u64..6), 0..9), 0i64..60), 1..20),
             remember in 0i64..100, workers in 1usize..4, cut in 0usize..20, after in 1usize..4,
         ) {
             let mut harness = Harness::kernel(workers, |line: &Checked| line.id, move || Repeats::new(remember));
             let (mut watermark, mut known) = (1_000, Vec::<(u64, Millis)>::new());
+            harness.watermark(watermark);
             for (epoch, (lines, step)) in epochs.into_iter().enumerate() {
                 let mut expected = vec![];
                 for (offset, id) in lines {
@@ -103,7 +105,7 @@ mod tests {
                     harness.push(time, Checked { id, event: Clean::Shopper(event) });
                     let repeated = known.iter().any(|(other, _)| *other == id);
                     if !repeated {
-                        known.push((id, time));
+                        known.push((id, time.max(watermark)));
                     }
                     expected.push((time, id, repeated));
                 }
