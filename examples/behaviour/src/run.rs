@@ -5,7 +5,8 @@ use behaviour::graph::Options;
 use behaviour::print::Printer;
 use behaviour::screen::{Input, Screen, run as answer};
 use bundles::input::{Lines, Names, json_lines, online_retail, warn};
-use shop_simulator::{Flags, SimulatedShop, rules};
+use bundles::money::Money;
+use shop_simulator::{Flags, SimulatedShop};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tidemill::time::{days, hours};
@@ -21,6 +22,8 @@ pub struct Arguments {
     /// Online Retail: its invoice lines as CSV, packed (.gz) or not.
     #[arg(long, value_name = "FILE.csv")]
     online_retail: Option<PathBuf>,
+    #[command(flatten)]
+    money: Money,
     #[command(flatten)]
     simulated: Flags,
     /// For trends an event counts half after so many hours.
@@ -63,7 +66,7 @@ fn input(arguments: &Arguments) -> anyhow::Result<(Input, Rules, Names, Catalogu
         let catalogue = Catalogue::by_code(&lines, &names);
         return Ok((Input::Lines(Events::new(lines)), rules, names, catalogue));
     }
-    let rules = rules()?;
+    let rules = arguments.money.rules()?;
     if let Some(file) = &arguments.lines {
         let Lines { lines, rules, names, left_out } = json_lines(file, rules)?;
         warn(&left_out);

@@ -3,4 +3,5 @@
 pub mod graph;
 pub mod input;
 pub mod metrics;
+pub mod money;
 pub mod next_basket;

@@ -8,5 +8,6 @@ pub mod graph;
 pub mod live;
 pub mod metrics;
 pub mod protocol;
+pub mod published;
 pub mod taste;
 pub mod transformer;

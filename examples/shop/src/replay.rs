@@ -1,9 +1,11 @@
 //! A stream through the graph, with all that it leaves: to compare runs.
 
+use fraud::features::Features;
 use recommend::graph::Rows;
 use std::collections::BTreeMap;
 use tidemill::time::days;
 use tidemill::{Config, Events, Memory, Timing, Update, execute};
+use tidemill_inference::Score;
 use tidemill_recommend::Ranked;
 use tidemill_shop::{Held, Line};
 
@@ -22,6 +24,8 @@ pub struct Ran {
     pub held: BTreeMap<Held, isize>,
     /// Who was forgotten, and what went.
     pub went: Vec<Went>,
+    /// How likely payments are frauds, if there is a model.
+    pub scores: BTreeMap<(Features, Score), isize>,
 }
 
 /// Replays lines, one epoch every [`EPOCH`] of them.
@@ -32,6 +36,8 @@ pub struct Ran {
 pub fn replay(lines: Vec<Line>, options: &Options, config: Config, recorder: Recorder) -> anyhow::Result<Ran> {
     let (lists, held, went) = (Rows::default(), Rows::default(), Memory::new());
     let (to_lists, to_held, to_went) = (lists.clone(), held.clone(), went.clone());
+    let scores = Rows::default();
+    let to_scores = scores.clone();
     let (to_recorder, options) = (recorder.clone(), options.clone());
     let input = Events::new(lines);
     execute(Config { epoch_records: EPOCH, ..config }, move |job| {
@@ -45,11 +51,20 @@ pub fn replay(lines: Vec<Line>, options: &Options, config: Config, recorder: Rec
             .key_by(|change| change.row)
             .maintain("held", Holding)?
             .sink("held out", to_held.clone())?;
+        if let Some(scores) = &answers.scores {
+            scores.clone().sink("scores out", to_scores.clone())?;
+        }
         report(&answers)?.sink("forgotten", to_went.clone())?;
         record(&answers, &to_recorder)
     })?
     .finished()?;
-    Ok(Ran { recorded: recorder.take(), lists: lists.take(), held: held.take(), went: went.values() })
+    Ok(Ran {
+        recorded: recorder.take(),
+        lists: lists.take(),
+        held: held.take(),
+        went: went.values(),
+        scores: scores.take(),
+    })
 }
 
 /// What holds, as rows.

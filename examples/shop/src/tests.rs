@@ -1,14 +1,19 @@
 //! A small simulated shop through the whole graph.
 
-use crate::before_after::{filler, without};
+use crate::before_after::{EPOCH, filler, without};
 use crate::graph::Options;
 use crate::record::{Recorder, compare};
 use crate::replay::{Ran, replay};
+use crate::training::{FRAUD, Past, TASTE};
 use behaviour::catalogue::Catalogue;
+use fraud::serving::{Padding, Scorer};
+use recommend::taste::Taste;
+use recommend::transformer;
 use shop_simulator::{Settings, Simulation};
 use std::sync::Arc;
 use tidemill::time::{days, hours, minutes};
-use tidemill::{Config, Millis};
+use tidemill::{Config, Events, Millis};
+use tidemill_inference::{Pool, PoolConfig};
 use tidemill_shop::{Kind, Line};
 
 fn settings() -> Settings {
@@ -95,6 +100,63 @@ fn nothing_is_left_of_a_user_who_is_forgotten() {
         assert!(went.events > 20 && one.iter().all(|name| went.rows.get(*name) == Some(&1)), "{went:?}");
         assert!(went.rows["sessions"] > 2 && went.shared["what follows"][0] > 20, "{went:?}");
     }
+}
+
+/// Users 1 to 20 look at item 1 and then at one of 2 to 5, and user 90 at item 1 and at item 99, which nobody has seen before.
+#[test]
+fn a_new_item_is_suggested_from_its_first_co_occurrence_on() {
+    let view = |id: u64, user, item| Line {
+        user: Some(user),
+        item: Some(item),
+        kind: Kind::View,
+        ..filler(id, settings().start + id as i64 * 1_000)
+    };
+    let mut lines: Vec<Line> = (0..20)
+        .flat_map(|user| [view(user * 2, user + 1, 1), view(user * 2 + 1, user + 1, 2 + user % 4)])
+        .chain([view(100, 90, 1), view(101, 90, 99)])
+        .collect();
+    let list = |lines: Vec<Line>, user: u64| {
+        let ran = replay(lines, &options(), Config::workers(1), Recorder::default()).unwrap();
+        let list = ran.lists.into_keys().find(|list| list.user == user).unwrap();
+        list.entries.into_iter().map(|entry| entry.item).collect::<Vec<u64>>()
+    };
+    lines.push(view(102, 91, 1));
+    assert!(list(lines.clone(), 91).contains(&99), "{:?}", list(lines, 91));
+}
+
+#[test]
+fn what_was_trained_on_history_answers_what_comes_after() {
+    let settings = Settings { users: 300, days: 20, ..settings() };
+    let (mut lines, until): (Vec<Line>, _) = (Simulation::new(settings.clone()).collect(), settings.start + days(17));
+    let place = lines.partition_point(|line| line.time < until);
+    let rules = shop_simulator::rules().unwrap();
+    let past = Events::new(lines[..place].to_vec());
+    let past = Past::of(past, &rules, days(365), 50, Config::workers(1)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let sizes = transformer::Settings { epochs: 1, width: 8, heads: 1, blocks: 1, ..Default::default() };
+    past.train_taste(&sizes, folder.path()).unwrap();
+    let frauds = past.train_frauds(folder.path(), Config::workers(1)).unwrap();
+    assert!(frauds > 0 && past.payments.len() > 10 * frauds, "{frauds} of {}", past.payments.len());
+
+    lines.truncate(place + 4 * EPOCH);
+    let run = |workers| {
+        let path = folder.path().join(FRAUD);
+        let scorer = Pool::new(PoolConfig::default(), move || Scorer::load(&path, Padding::Full));
+        let taste = Some(Taste::pool(folder.path(), TASTE, 20));
+        let lists = recommend::live::Settings { from: until, ..options().lists };
+        let catalogue = Arc::new(Catalogue::simulated(&settings));
+        let options = Options { taste, scorer: Some(scorer), lists, catalogue, ..options() };
+        replay(lines.clone(), &options, Config::workers(workers), Recorder::default()).unwrap()
+    };
+    let (one, two) = (run(1), run(2));
+    let by_taste =
+        |ran: &Ran| ran.lists.keys().flat_map(|list| &list.entries).filter(|entry| entry.source == 0).count();
+    assert!(by_taste(&one) > 20, "{}", by_taste(&one));
+    assert!(one.scores.len() > 20 && one.scores == two.scores, "{} {}", one.scores.len(), two.scores.len());
+    assert_eq!(
+        one.lists.keys().map(|list| list.user).collect::<Vec<_>>(),
+        two.lists.keys().map(|list| list.user).collect::<Vec<_>>()
+    );
 }
 
 #[test]

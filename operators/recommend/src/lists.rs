@@ -411,14 +411,15 @@ mod tests {
             for (epoch, update) in run(timed, workers).take() {
                 by_epoch.entry(epoch).or_default().push(update);
             }
-            let mut told = by_epoch.into_values();
-            for event in &events {
+            let (mut told, mut first) = (by_epoch.into_iter(), None);
+            for (nth, event) in (0..).zip(&events) {
                 oracle.take(event);
                 let expected = oracle.lists();
                 if expected == lists {
                     continue;
                 }
-                let changes = told.next().unwrap();
+                let (epoch, changes) = told.next().unwrap();
+                prop_assert_eq!(epoch - nth, *first.get_or_insert(epoch - nth), "not in the epoch of the event");
                 // Only lists that have changed are touched, and the old one goes before the new one comes.
                 for Update { row, diff } in changes {
                     let items: Vec<u8> = row.entries.into_iter().map(|entry| entry.item).collect();

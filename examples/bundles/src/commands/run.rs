@@ -3,12 +3,13 @@
 use anyhow::{Context, bail};
 use bundles::graph::{Answer, Question, Told, replay, steps};
 use bundles::input::{self, GUESTS, Lines, Names, warn};
+use bundles::money::Money;
 use bundles::next_basket::{Order, orders};
-use shop_simulator::{Flags, RATES, Truth};
+use shop_simulator::{Flags, Truth};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use tidemill_recommend::{Bundle, Measure, Strongest};
-use tidemill_shop::{Currency, Kind, Line, Rates, Rules};
+use tidemill_shop::{Kind, Line};
 
 /// The flags of `bundles run`.
 #[derive(clap::Args)]
@@ -24,13 +25,8 @@ pub struct Arguments {
     lines: Option<PathBuf>,
     #[command(flatten)]
     simulated: Flags,
-    /// The currency of lines that say none, after ISO 4217.
-    #[arg(long, value_name = "CODE", default_value = "EUR", value_parser = currency)]
-    currency: Currency,
-    /// What one unit of another currency is worth, as USD=0.92; may be given several times. Lines in others are dropped. By
-    /// default those that the simulated shop takes.
-    #[arg(long, value_name = "CODE=RATE", value_parser = rate)]
-    rate: Vec<(Currency, f64)>,
+    #[command(flatten)]
+    money: Money,
     /// The item whose bundles to show: its code or number. By default the one that was bought most often.
     #[arg(long, value_name = "I")]
     item: Option<String>,
@@ -59,15 +55,6 @@ fn measure(name: &str) -> Result<Measure, String> {
         "cosine" => Ok(Measure::Cosine),
         _ => Err("choose support, confidence, lift or cosine".to_owned()),
     }
-}
-
-fn currency(code: &str) -> Result<Currency, String> {
-    Currency::new(code).ok_or_else(|| "say a currency's three capital letters, as EUR".to_owned())
-}
-
-fn rate(text: &str) -> Result<(Currency, f64), String> {
-    let (code, rate) = text.split_once('=').ok_or("say what one unit is worth, as USD=0.92")?;
-    Ok((currency(code)?, rate.parse().map_err(|_| format!("{rate} is no number: say one as USD=0.92"))?))
 }
 
 /// Replays the lines, and prints what is answered.
@@ -129,15 +116,9 @@ fn read(arguments: &Arguments) -> anyhow::Result<Lines> {
         }
         return Ok(all);
     }
-    let mut rates = Rates::new(arguments.currency);
-    let known = || RATES.into_iter().filter_map(|(code, rate)| Some((Currency::new(code)?, rate)));
-    let said = if arguments.rate.is_empty() { known().collect() } else { arguments.rate.clone() };
-    for (currency, rate) in said {
-        rates = rates.with(currency, rate)?;
-    }
     match &arguments.lines {
-        Some(file) => input::json_lines(file, Rules::new(rates)),
-        None => Ok(input::simulated(&arguments.simulated.settings(), Rules::new(rates))),
+        Some(file) => input::json_lines(file, arguments.money.rules()?),
+        None => Ok(input::simulated(&arguments.simulated.settings(), arguments.money.rules()?)),
     }
 }
 

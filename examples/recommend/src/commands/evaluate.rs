@@ -7,6 +7,7 @@ use recommend::days::{self, compare};
 use recommend::graph::{Ranks, Replayed, replay};
 use recommend::metrics::metrics;
 use recommend::protocol::Protocol;
+use recommend::published::{self, Published};
 use recommend::transformer::{ALL, is_there};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -134,6 +135,11 @@ impl Report {
                 figure("mrr@20"),
                 figure("n"),
             );
+        }
+        for (protocol_name, _) in kinds(protocol) {
+            for Published { of, figures, .. } in published::of(protocol.data, &protocol_name) {
+                println!("{:14} {protocol_name:34} published {figures}  ({of})", protocol.data);
+            }
         }
         self.rows.append(&mut rows);
         let compared = Compared::of(protocol, &replayed, &recompute(protocol));

@@ -3,6 +3,7 @@
 use super::{Histories, amazon, diginetica, serenade};
 use anyhow::ensure;
 use bundles::input::{Lines, Names, json_lines, online_retail};
+use bundles::money::Money;
 use shop_simulator::{Flags, rules};
 use std::path::{Path, PathBuf};
 use tidemill::Millis;
@@ -20,6 +21,8 @@ pub struct Files {
     online_retail: Option<PathBuf>,
     #[command(flatten)]
     histories: Histories,
+    #[command(flatten)]
+    money: Money,
 }
 
 /// When what has no times begins, in ms since 1970 UTC: 2018-01-01.
@@ -38,7 +41,7 @@ impl Files {
     ///
     /// If it cannot be read, more than one is given, or flags of a simulated shop beside it.
     pub fn read(&self, simulated: &Flags) -> anyhow::Result<Option<Lines>> {
-        let Files { lines, online_retail: invoices, histories } = self;
+        let Files { lines, online_retail: invoices, histories, money } = self;
         let Histories { serenade, diginetica, beauty, video } = histories;
         let given = [lines, invoices, serenade, diginetica, beauty, video].into_iter().flatten().count();
         ensure!(
@@ -49,7 +52,7 @@ impl Files {
             simulated.none()?;
         }
         if let Some(file) = lines {
-            return Ok(Some(json_lines(file, rules()?)?));
+            return Ok(Some(json_lines(file, money.rules()?)?));
         }
         if let Some(file) = invoices {
             let read = online_retail(file)?;
