@@ -15,8 +15,8 @@ use std::sync::Arc;
 use tidemill::time::{days, hours, minutes};
 use tidemill::{Collection, Millis, Result, Stream, Update};
 use tidemill_shop::{
-    Behaviour, Clean, Cleaning, CountReasons, Facts, Funnel, Held, Interest, ItemFact, Ledgers, Line, Reason, Rfm,
-    Rules, Segment, Segments, Thresholds, Trend, Trending, segment_sizes,
+    Behaviour, Clean, Cleaning, CountReasons, Facts, Funnel, Held, Interest, ItemFact, Ledger, Ledgers, Line, Reason,
+    Rfm, Rules, Segment, Segments, Thresholds, Trend, Trending, segment_sizes,
 };
 
 /// A user who does nothing for so long has left.
@@ -108,8 +108,9 @@ pub fn answers<'s>(lines: Stream<'s, Line>, options: &Options) -> Result<Answers
         Clean::Shopper(event) => (Some(event), None),
         Clean::Item(event) => (None, Some(event)),
     });
-    let held = events.key_by(|event| event.user).ledger("what holds", options.keep)?.held;
+    let Ledger { held, late, .. } = events.key_by(|event| event.user).ledger("what holds", options.keep)?;
+    let reasons = dropped.map(|line| line.reason).union(late.map(|_| Reason::TooLate));
     let catalogue = Arc::clone(&options.catalogue);
     let doings = doings(held, options.half_life, Rc::new(move |item| catalogue.category(item)))?;
-    Ok(Answers { doings, facts: items.facts("items")?, dropped: dropped.count_reasons("dropped")? })
+    Ok(Answers { doings, facts: items.facts("items")?, dropped: reasons.count_reasons("dropped")? })
 }

@@ -14,7 +14,7 @@ use tidemill::{Config, Events, Millis, Table};
 use tidemill_rank::Summed;
 use tidemill_shop::{
     Action, Clean, Currency, FRESH, Funnel, Interest, ItemChange, ItemFact, Kind, Line, Rates, Reason, Rfm, Rules,
-    Segment, Stage, Thresholds, Trend,
+    Segment, ShopEvent, Stage, Thresholds, Trend,
 };
 
 /// Lines an epoch.
@@ -72,7 +72,8 @@ struct Event {
 fn clean(lines: &[Line], rules: &Rules) -> (Vec<(Millis, Clean)>, BTreeMap<Reason, u64>) {
     let (mut clean, mut dropped) = (vec![], BTreeMap::new());
     let (mut ids, mut noise) = (BTreeSet::new(), BTreeMap::<(u64, i64), (u32, bool)>::new());
-    for line in lines {
+    let mut wishes = BTreeMap::<u64, (usize, Millis)>::new();
+    for (epoch, line) in lines.iter().enumerate().map(|(place, line)| (place / EPOCH, line)) {
         let reason = match rules.check(line) {
             Err(reason) => reason,
             Ok(_) if !ids.insert(line.id) => Reason::Duplicate,
@@ -94,6 +95,17 @@ fn clean(lines: &[Line], rules: &Rules) -> (Vec<(Millis, Clean)>, BTreeMap<Reaso
                     }
                 }
                 clean.push((line.time, event));
+                // Within an epoch events are in order of time.
+                if let Clean::Shopper(ShopEvent { user, action }) = event {
+                    if wishes
+                        .get(&user)
+                        .is_some_and(|(of, wish)| line.time <= *wish && (*of < epoch || line.time == *wish))
+                    {
+                        *dropped.entry(Reason::TooLate).or_default() += 1;
+                    } else if action == Action::Forget {
+                        wishes.insert(user, (epoch, line.time));
+                    }
+                }
                 continue;
             }
         };

@@ -192,7 +192,7 @@ pub fn replay(steps: Vec<Step>, rules: &Rules, workers: usize) -> Result<Told> {
         let steps = job.source("steps", input.clone(), Timing::by(|step: &Step| step.time))?;
         let questions = steps.clone().flat_map(|step| step.questions);
         let (held, dropped) = clean(steps, &rules)?;
-        dropped.count_reasons("reasons")?.sink("dropped", to_reasons.clone())?;
+        dropped.map(|line| line.reason).count_reasons("reasons")?.sink("dropped", to_reasons.clone())?;
         let known = Known { bundles: BundleIndex::new(), users: BasketIndex::new(TifuKnn::default()) };
         questions.ask("known", keep(held)?, AsOf::Before, known)?.sink("answers", to_answers.clone())
     })?;

@@ -81,7 +81,6 @@ pub struct Answers<'s> {
 pub fn answers<'s>(lines: Stream<'s, Line>, options: &Options) -> tidemill::Result<Answers<'s>> {
     let job = lines.job().clone();
     let (clean, dropped) = lines.clean("cleaning", options.rules.clone())?;
-    let dropped = dropped.count_reasons("dropped")?;
     let (events, items) = clean.split_map(|clean| match clean {
         Clean::Shopper(event) => (Some(event), None),
         Clean::Item(event) => (None, Some(event)),
@@ -91,8 +90,10 @@ pub fn answers<'s>(lines: Stream<'s, Line>, options: &Options) -> tidemill::Resu
         category: fact.category,
         in_stock: fact.left != Some(0),
     });
-    let Ledger { held, forgotten, .. } =
+    let Ledger { held, forgotten, late } =
         events.clone().key_by(|event| event.user).ledger("what holds", options.keep)?;
+    let reasons = dropped.map(|line| line.reason).union(late.map(|_| Reason::TooLate));
+    let dropped = reasons.count_reasons("dropped")?;
 
     let catalogue = Arc::clone(&options.catalogue);
     let category: Categories = Rc::new(move |item| catalogue.category(item));

@@ -1,20 +1,21 @@
 //! A small simulated shop through the whole graph.
 
 use crate::before_after::{EPOCH, filler, without};
-use crate::graph::Options;
+use crate::graph::{Options, answers};
 use crate::record::{Recorder, compare};
 use crate::replay::{Ran, replay};
 use crate::training::{FRAUD, Past, TASTE};
 use behaviour::catalogue::Catalogue;
 use fraud::serving::{Padding, Scorer};
+use recommend::graph::Rows;
 use recommend::taste::Taste;
 use recommend::transformer;
 use shop_simulator::{Settings, Simulation};
 use std::sync::Arc;
 use tidemill::time::{days, hours, minutes};
-use tidemill::{Config, Events, Millis};
+use tidemill::{Config, Events, Millis, Timing, execute};
 use tidemill_inference::{Pool, PoolConfig};
-use tidemill_shop::{Kind, Line};
+use tidemill_shop::{Kind, Line, Reason};
 
 fn settings() -> Settings {
     Settings { users: 120, items: 150, categories: 10, days: 10, views: 40, ..Settings::default() }
@@ -100,6 +101,26 @@ fn nothing_is_left_of_a_user_who_is_forgotten() {
         assert!(went.events > 20 && one.iter().all(|name| went.rows.get(*name) == Some(&1)), "{went:?}");
         assert!(went.rows["sessions"] > 2 && went.shared["what follows"][0] > 20, "{went:?}");
     }
+}
+
+#[test]
+fn what_is_too_old_to_be_kept_is_counted_too() {
+    let view = |id, time| Line { user: Some(1), item: Some(2), kind: Kind::View, ..filler(id, time) };
+    let start = settings().start;
+    // The last one is believed, but nothing that old is kept when it comes.
+    let lines =
+        vec![view(1, start), view(2, start), view(2, start), view(3, start + days(2)), view(4, start - days(700))];
+    let (dropped, options) = (Rows::default(), options());
+    let to_dropped = dropped.clone();
+    execute(Config { epoch_records: 1, ..Config::workers(2) }, move |job| {
+        let rules = options.rules.clone();
+        let timing = Timing::by(move |line: &Line| rules.event_time(line));
+        let answers = answers(job.source("lines", Events::new(lines.clone()), timing)?, &options)?;
+        answers.dropped.sink("dropped out", to_dropped.clone())
+    })
+    .unwrap();
+    let dropped: Vec<(Reason, u64)> = dropped.take().into_keys().collect();
+    assert_eq!(dropped, [(Reason::Duplicate, 1), (Reason::TooLate, 1)]);
 }
 
 /// Users 1 to 20 look at item 1 and then at one of 2 to 5, and user 90 at item 1 and at item 99, which nobody has seen before.

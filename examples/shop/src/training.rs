@@ -10,7 +10,7 @@ use std::path::Path;
 use tidemill::time::days;
 use tidemill::{Config, Memory, Millis, Source, Timing, Update, execute};
 use tidemill_recommend::{LastItems, Session, Touch};
-use tidemill_shop::{Action, Clean, Cleaning, CountReasons, Ledgers, Line, Reason, Rules};
+use tidemill_shop::{Action, Clean, Cleaning, CountReasons, Ledger, Ledgers, Line, Reason, Rules};
 
 use crate::graph::LABEL_DELAY;
 use crate::payments::{Verdicts, is_of_payments, of};
@@ -53,14 +53,15 @@ impl Past {
                 Timing::by(move |line: &Line| bounds.event_time(line)).disorder(tidemill::time::minutes(1)),
             )?;
             let (clean, dropped) = lines.clean("cleaning", rules)?;
-            dropped.count_reasons("dropped")?.sink("dropped out", to_dropped.clone())?;
             let events = clean.filter_map(|clean| if let Clean::Shopper(event) = clean { Some(event) } else { None });
             let paid = events.clone().with_times().filter(|(_, event)| is_of_payments(&event.action));
             let paid = paid.try_map("payments", |(time, event)| of(*time, event))?;
             let delay = days(LABEL_DELAY as i64);
             let labels = paid.key_by(|of| of.0).process("verdicts", Verdicts { delay })?;
             labels.sink("labels", to_labels.clone())?;
-            let held = events.key_by(|event| event.user).ledger("what holds", keep)?.held;
+            let Ledger { held, late, .. } = events.key_by(|event| event.user).ledger("what holds", keep)?;
+            let reasons = dropped.map(|line| line.reason).union(late.map(|_| Reason::TooLate));
+            reasons.count_reasons("dropped")?.sink("dropped out", to_dropped.clone())?;
             let touches = held.filter_map(|Update { row, diff }| match row.event.action {
                 Action::View { item } | Action::Purchase { item, .. } => {
                     Some(Update { row: Touch { owner: row.event.user, time: row.time, seq: row.seq, item }, diff })

@@ -16,7 +16,7 @@ fn the_cleaning_stage_finds_the_noise() {
         let timing = rules.clone();
         let timing = Timing::by(move |line: &Line| timing.event_time(line)).disorder(minutes(1));
         let (_, dropped) = job.source("lines", shop.clone(), timing)?.clean("cleaning", rules.clone())?;
-        dropped.count_reasons("reasons")?.sink("reasons out", to_reasons.clone())
+        dropped.map(|line| line.reason).count_reasons("reasons")?.sink("reasons out", to_reasons.clone())
     })
     .unwrap();
 

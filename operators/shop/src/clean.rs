@@ -48,6 +48,9 @@ pub enum Reason {
     Duplicate,
     /// Its user has more lines than a person can make.
     Bot,
+    /// It is believed, but came when nothing as old is kept any more, or nothing as old of its user, who wanted to be forgotten:
+    /// see [`Ledger::late`](crate::Ledger::late).
+    TooLate,
 }
 
 impl Reason {
@@ -63,6 +66,7 @@ impl Reason {
             Reason::ImpossibleAmount => "impossible amount",
             Reason::Duplicate => "sent twice",
             Reason::Bot => "by a bot",
+            Reason::TooLate => "too late",
         }
     }
 }
@@ -96,7 +100,7 @@ pub trait Cleaning<'s> {
     fn clean(self, name: &str, rules: Rules) -> Result<(Stream<'s, Clean>, Stream<'s, Dropped>)>;
 }
 
-/// Streams of dropped lines.
+/// Streams of reasons why lines were dropped.
 pub trait CountReasons<'s> {
     /// How many lines were dropped for each reason.
     ///
@@ -121,9 +125,9 @@ impl<'s> Cleaning<'s> for Stream<'s, Line> {
     }
 }
 
-impl<'s> CountReasons<'s> for Stream<'s, Dropped> {
+impl<'s> CountReasons<'s> for Stream<'s, Reason> {
     fn count_reasons(self, name: &str) -> Result<Collection<'s, (Reason, u64)>> {
-        let counts = self.key_by(|line| line.reason).top_counts(name, 1, |_| ())?;
+        let counts = self.key_by(|reason| *reason).top_counts(name, 1, |_| ())?;
         Ok(counts.map(|counted| (counted.key, counted.count)))
     }
 }
@@ -194,7 +198,7 @@ mod tests {
             let (passed, dropped) = lines.clean("cleaning", rules.clone())?;
             passed.sink("passed", to_passed.clone())?;
             dropped.clone().sink("dropped", to_dropped.clone())?;
-            dropped.count_reasons("reasons")?.sink("reasons out", to_reasons.clone())
+            dropped.map(|line| line.reason).count_reasons("reasons")?.sink("reasons out", to_reasons.clone())
         })
         .unwrap();
         let reasons = reasons.rows().into_iter().map(|(row, count)| (row, assert_eq!(count, 1)).0).collect();

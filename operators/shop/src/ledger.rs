@@ -28,7 +28,7 @@ pub struct Ledger<'s> {
     pub held: Stream<'s, Update<Held>>,
     /// Who was forgotten, each time something was known of the user.
     pub forgotten: Stream<'s, Forgotten>,
-    /// Events that came too late.
+    /// Events that came too late: older than what is kept, or than their user's wish to be forgotten.
     pub late: Stream<'s, ShopEvent>,
 }
 
