@@ -6,6 +6,9 @@ use rustc_hash::FxHashMap;
 use shop_simulator::{Settings, Truth};
 use tidemill_shop::{Kind, Line};
 
+/// The category of items of which none is known: no shop's own.
+pub const NONE: u64 = u64::MAX;
+
 /// The categories of items.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
@@ -44,8 +47,13 @@ impl Catalogue {
         Catalogue { categories: (1..=truth.settings().items).map(|item| (item, truth.category(item))).collect() }
     }
 
-    /// An item's category; 0 where nothing is known of it.
+    /// An item's category; [`NONE`] where nothing is known of it.
     pub fn category(&self, item: u64) -> u64 {
-        self.categories.get(&item).copied().unwrap_or(0)
+        self.categories.get(&item).copied().unwrap_or(NONE)
     }
+}
+
+/// A category for reading.
+pub fn show(category: u64) -> String {
+    if category == NONE { "-".to_owned() } else { category.to_string() }
 }

@@ -1,5 +1,6 @@
 //! The screen as tables to read.
 
+use crate::catalogue::show;
 use crate::screen::Screen;
 use crate::sessions::Measure;
 use bundles::input::Names;
@@ -78,7 +79,7 @@ impl Printer<'_> {
         top.truncate(SHOWN);
         writeln!(to, "funnel: views > carts > purchases that were kept, by hour of the day (UTC)")?;
         write!(to, "  hour ")?;
-        top.iter().try_for_each(|(category, _)| write!(to, "{:>25}", format!("category {category}")))?;
+        top.iter().try_for_each(|(category, _)| write!(to, "{:>25}", format!("category {}", show(*category))))?;
         for block in 0..8 {
             write!(to, "\n  {:02}-{:02}", block * 3, block * 3 + 3)?;
             for (category, _) in &top {
@@ -143,7 +144,8 @@ impl Printer<'_> {
         let Some(user) = self.user.or(greatest) else { return Ok(()) };
         let mut of_user: Vec<_> = interests.into_iter().filter(|row| row.key == user).collect();
         of_user.sort_by_key(|row| (Reverse(row.sum), row.item));
-        let of_user: Vec<String> = of_user.iter().map(|row| format!("category {} ({})", row.item, row.sum)).collect();
+        let of_user: Vec<String> =
+            of_user.iter().map(|row| format!("category {} ({})", show(row.item), row.sum)).collect();
         let interested = if of_user.is_empty() { "nothing".to_owned() } else { of_user.join(", ") };
         writeln!(to, "user {user} is interested in {interested}")?;
         if let Some(rfm) = self.screen.rfm.get(&user) {

@@ -8,8 +8,9 @@ use shop_simulator::{Settings, Simulation};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::time::Duration;
-use tidemill::{Batch, ReadStatus, Reader, Source};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tidemill::time::days;
+use tidemill::{Batch, Millis, ReadStatus, Reader, Source};
 use tidemill_files::JsonLines;
 use tidemill_shop::{Currency, Kind, Line, Rates, Rules};
 
@@ -153,7 +154,8 @@ pub fn online_retail(file: &Path) -> anyhow::Result<Lines> {
 }
 
 /// Reads lines of JSON to their end, packed or not, of which the rules say what is to be believed: of a file, of all files of a folder
-/// one after the other, or of standard input (`-`).
+/// one after the other, or of standard input (`-`). What is there already has not happened later than a day from now: a line of
+/// a clock that is ahead by more would move time there, and all that came after it would be late.
 ///
 /// # Errors
 ///
@@ -173,6 +175,8 @@ pub fn json_lines(file: &Path, rules: Rules) -> anyhow::Result<Lines> {
     let left_out: Vec<String> =
         batch.rejected().iter().map(|line| format!("{}: {}", line.place, line.reason)).collect();
     ensure!(!batch.items().is_empty() || !left_out.is_empty(), "{} has no line", file.display());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(Millis::MAX, |now| now.as_millis() as Millis);
+    let rules = Rules { latest: rules.latest.min(now.saturating_add(days(1))), ..rules };
     Ok(Lines { lines: batch.items().to_vec(), rules, names: Names::default(), left_out })
 }
 

@@ -11,7 +11,7 @@ pub mod show;
 pub mod train;
 
 use anyhow::ensure;
-use behaviour::catalogue::Catalogue;
+use behaviour::catalogue::{Catalogue, show};
 use bundles::input::Names;
 use fraud::serving::{Padding, Scorer};
 use recommend::taste::Taste;
@@ -68,7 +68,7 @@ pub fn print_list(list: &Ranked<u64, u64>, catalogue: &Catalogue, names: &Names)
         println!(
             "    {place:>2}. item {:<6} (category {:>3})   {reason}{because}",
             names.show(item),
-            catalogue.category(item)
+            show(catalogue.category(item))
         );
     }
 }

@@ -11,6 +11,7 @@ use recommend::published::{self, Published};
 use recommend::transformer::{ALL, is_there};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
 /// The flags of `recommend evaluate`. What is given is judged.
@@ -70,6 +71,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(folder) = models.filter(|folder| !folder.is_dir()) {
         bail!("--models {}: no such folder; `recommend train` makes one", folder.display());
     }
+    if let Some(path) = &arguments.report {
+        // Before hours of work are lost.
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
     let mut report = Report::default();
     let histories = &arguments.histories;
     for protocol in histories.fixed_splits().chain(histories.prequential()) {
@@ -109,6 +118,9 @@ impl Report {
             println!("{}: {all} is asked what counts, {} what teaches the blend", protocol.data, protocol.data);
         }
         let transformers = models.filter(|folder| is_there(folder, protocol.data));
+        if let Some(folder) = models.filter(|_| transformers.is_none()) {
+            println!("{}: no Transformer in {}: `recommend train` makes one", protocol.data, folder.display());
+        }
         let replayed = replay(protocol, workers, transformers)?;
         let mut rows = Vec::new();
         for (model, ranks) in &replayed.ranks {

@@ -1,6 +1,6 @@
 //! `recommend run`: the lists of a shop, of a file or simulated.
 
-use behaviour::catalogue::Catalogue;
+use behaviour::catalogue::{Catalogue, show};
 use bundles::input::{Lines, Names, warn};
 use recommend::data::lines::Files;
 use recommend::graph::Rows;
@@ -101,7 +101,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             println!(
                 "  {place:>2}. item {:<5} category {:<3} {source}{because}",
                 names.show(entry.item),
-                catalogue.category(entry.item)
+                show(catalogue.category(entry.item))
             );
         }
     }
