@@ -75,7 +75,7 @@ impl Default for Settings {
             ranked: 40,
             list: ListRules::default(),
             waits: hours(1),
-            there: days(7),
+            there: days(1),
             anew: minutes(1),
             from: Millis::MIN,
             learns: true,
