@@ -17,7 +17,7 @@
 
 use std::rc::Rc;
 use tidemill::hash::stable_hash;
-use tidemill::time::{days, hours, minutes};
+use tidemill::time::{hours, minutes};
 use tidemill::{Collection, Millis, Result, Stream, Update};
 use tidemill_events::{AsOf, Asked, AskedOfSeveral, Respondent, WithEachRow};
 use tidemill_inference::{Infer, Pool, Score};
@@ -75,7 +75,7 @@ impl Default for Settings {
             ranked: 40,
             list: ListRules::default(),
             waits: hours(1),
-            there: days(1),
+            there: hours(1),
             anew: minutes(1),
             from: Millis::MIN,
             learns: true,
