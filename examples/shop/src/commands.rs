@@ -21,6 +21,8 @@ use shop::training::{FRAUD, TASTE};
 use shop_simulator::rules;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::JoinHandle;
+use tidemill::Report;
 use tidemill::time::{days, hours};
 use tidemill_inference::{Pool, PoolConfig};
 use tidemill_recommend::Ranked;
@@ -70,5 +72,13 @@ pub fn print_list(list: &Ranked<u64, u64>, catalogue: &Catalogue, names: &Names)
             names.show(item),
             show(catalogue.category(item))
         );
+    }
+}
+
+/// A job takes nothing more: because of an error, or of a signal.
+pub fn why_it_ended(job: JoinHandle<tidemill::Result<Report>>, gone: anyhow::Error) -> anyhow::Error {
+    match job.join() {
+        Err(_) => anyhow::anyhow!("the job panicked"),
+        Ok(ended) => ended.and_then(Report::finished).err().map_or(gone, anyhow::Error::from),
     }
 }

@@ -1,6 +1,6 @@
 //! `shop forget`: how long it takes until all that is kept is without some users.
 
-use super::options;
+use super::{options, why_it_ended};
 use anyhow::Context;
 use behaviour::catalogue::Catalogue;
 use bundles::input::Lines;
@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tidemill::time::minutes;
-use tidemill::{Config, Epoch, Live, Millis, Record, Sink, SinkError, Table, Timing};
+use tidemill::{Config, Epoch, Feed, Live, Millis, Record, Sink, SinkError, Table, Timing};
 use tidemill_recommend::Ranked;
 use tidemill_shop::{Kind, Line};
 
@@ -88,22 +88,37 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             reports.sink("told", Tell(tell.lock().unwrap_or_else(PoisonError::into_inner).clone()))
         })
     });
+    let measured = measure(&feed, &told, lines, &users, last);
+    drop(feed);
+    match measured {
+        Ok(()) => Ok(job.join().map_err(|_| anyhow::anyhow!("the job panicked"))?.map(|_| ())?),
+        Err(gone) => Err(why_it_ended(job, gone)),
+    }
+}
+
+fn measure(
+    feed: &Feed<Line>,
+    told: &Receiver<Went>,
+    lines: Vec<Line>,
+    users: &[(u64, usize)],
+    last: Millis,
+) -> anyhow::Result<()> {
     let wish = |user, time, id| Line { user: Some(user), kind: Kind::Forget, ..filler(id, time) };
     // Somebody who says nothing but to be forgotten is so when all that was said before has been taken in.
     let pass = |time: Millis, id: u64| -> anyhow::Result<()> {
         let stranger = Line { kind: Kind::Rating, item: Some(0), number: Some(3), ..wish(u64::MAX, time, id) };
         feed.send(stranger)?;
         feed.send(wish(u64::MAX, time, id - 1))?;
-        wait(&told, 1).map(|_| ())
+        wait(told, 1).map(|_| ())
     };
     lines.into_iter().try_for_each(|line| feed.send(line))?;
     pass(last, u64::MAX / 2)?;
 
     let began = Instant::now();
-    for (nth, (user, _)) in (0..).zip(&users) {
+    for (nth, (user, _)) in (0..).zip(users) {
         feed.send(wish(*user, last, u64::MAX / 4 + nth))?;
     }
-    let went = wait(&told, users.len())?;
+    let went = wait(told, users.len())?;
     let took = began.elapsed();
     let events: u64 = went.iter().map(|went| went.events).sum();
     println!("{} users with {events} events: all that is kept is without them after {:.0} ms", users.len(), ms(took));
@@ -124,8 +139,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let began = Instant::now();
     pass(last + minutes(2) + DISORDER, u64::MAX / 2 - 2)?;
     println!("lists of others, made anew within a minute of event time: {:.0} ms of work", ms(began.elapsed()));
-    drop(feed);
-    job.join().map_err(|_| anyhow::anyhow!("the job panicked"))??;
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 //! time is counted from that moment. So a job that falls behind shows how far (no coordinated omission). A list that answers
 //! several views of a user is counted once for each of them.
 
-use super::options;
+use super::{options, why_it_ended};
 use anyhow::{Context, ensure};
 use behaviour::catalogue::Catalogue;
 use hdrhistogram::Histogram;
@@ -14,10 +14,9 @@ use shop_simulator::{Flags, Simulation};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tidemill::time::days;
-use tidemill::{Config, Epoch, Live, Millis, Report, Sink, SinkError, Start, Table, Timing, Update};
+use tidemill::{Config, Epoch, Live, Millis, Sink, SinkError, Start, Table, Timing, Update};
 use tidemill_recommend::Ranked;
 use tidemill_shop::{Kind, Line};
 
@@ -227,12 +226,4 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     );
     report.finished()?;
     Ok(())
-}
-
-/// A job takes nothing more: because of an error, or of a signal.
-fn why_it_ended(job: JoinHandle<tidemill::Result<Report>>, gone: anyhow::Error) -> anyhow::Error {
-    match job.join() {
-        Err(_) => anyhow::anyhow!("the job panicked"),
-        Ok(ended) => ended.and_then(Report::finished).err().map_or(gone, anyhow::Error::from),
-    }
 }
