@@ -15,6 +15,25 @@ enum Seen<E, Q> {
     Row(Update<Q>),
 }
 
+/// What a fact counts for: `[i64; N]`, its values; or with how many times more the fact is there than before, where facts can
+/// be taken back: `([i64; N], isize)`, as of an [`Update`].
+pub trait Counts<const N: usize>: 'static {
+    /// The values, and how many times they count: below 0 if a fact like it is taken back.
+    fn counts(self) -> ([i64; N], isize);
+}
+
+impl<const N: usize> Counts<N> for [i64; N] {
+    fn counts(self) -> ([i64; N], isize) {
+        (self, 1)
+    }
+}
+
+impl<const N: usize> Counts<N> for ([i64; N], isize) {
+    fn counts(self) -> ([i64; N], isize) {
+        self
+    }
+}
+
 /// Sliding windows asked by the rows of a collection.
 pub trait AskAtOnce<'s, Q: Clone + 'static> {
     /// Adds to each row what the windows hold at its time, over `facts`: as the rows change, and
@@ -25,12 +44,15 @@ pub trait AskAtOnce<'s, Q: Clone + 'static> {
     /// [`crate::SlidingWindows::at_once`], by the lesser of the two watermarks; one that is added
     /// behind the horizon gets no answer. The stream holds the facts that came too late.
     ///
+    /// `values` tells what a fact counts for; facts that are updates ([`Counts`]) can be taken back, which corrects the same
+    /// rows again: see [`crate::SlidingWindowsOfUpdates::updates_at_once`].
+    ///
     /// A snapshot holds the facts and the rows with their answers, so a restore asks nothing again.
     ///
     /// # Errors
     ///
     /// If the job has an operator called `name` already.
-    fn at_once<E, K, G, V, const N: usize, const W: usize>(
+    fn at_once<E, K, G, V, C, const N: usize, const W: usize>(
         self,
         name: &str,
         row: impl Fn(&Q) -> (K, Millis) + Clone + 'static,
@@ -42,11 +64,12 @@ pub trait AskAtOnce<'s, Q: Clone + 'static> {
         E: Data,
         K: Key,
         G: Fn(&E) -> K + Clone + 'static,
-        V: Fn(&E) -> [i64; N] + Clone + 'static;
+        V: Fn(&E) -> C + Clone + 'static,
+        C: Counts<N>;
 }
 
 impl<'s, Q: Data + differential_dataflow::Data> AskAtOnce<'s, Q> for Collection<'s, Q> {
-    fn at_once<E, K, G, V, const N: usize, const W: usize>(
+    fn at_once<E, K, G, V, C, const N: usize, const W: usize>(
         self,
         name: &str,
         row: impl Fn(&Q) -> (K, Millis) + Clone + 'static,
@@ -58,7 +81,8 @@ impl<'s, Q: Data + differential_dataflow::Data> AskAtOnce<'s, Q> for Collection<
         E: Data,
         K: Key,
         G: Fn(&E) -> K + Clone + 'static,
-        V: Fn(&E) -> [i64; N] + Clone + 'static,
+        V: Fn(&E) -> C + Clone + 'static,
+        C: Counts<N>,
     {
         let (time, of_row, of_fact) = (row.clone(), row, facts.key());
         let key = move |seen: &Seen<E, Q>| match seen {
@@ -78,21 +102,22 @@ impl<'s, Q: Data + differential_dataflow::Data> AskAtOnce<'s, Q> for Collection<
 }
 
 /// What [`AskAtOnce::at_once`] runs.
-fn kernel<E, Q, K, G, V, const N: usize, const W: usize>(
+fn kernel<E, Q, K, G, V, C, const N: usize, const W: usize>(
     name: &str,
     key: G,
     values: V,
     windows: Windows<W>,
-) -> impl Kernel<In = Seen<E, Q>, Out = ((Q, Answer<N, W>), Epoch, isize)> + use<E, Q, K, G, V, N, W>
+) -> impl Kernel<In = Seen<E, Q>, Out = ((Q, Answer<N, W>), Epoch, isize)> + use<E, Q, K, G, V, C, N, W>
 where
     E: Data,
     Q: Data + differential_dataflow::Data,
     K: Key,
     G: Fn(&Seen<E, Q>) -> K + 'static,
-    V: Fn(&E) -> [i64; N] + 'static,
+    V: Fn(&E) -> C + 'static,
+    C: Counts<N>,
 {
     let meaning = move |seen: &Seen<E, Q>| match seen {
-        Seen::Fact(fact) => Meaning { fact: Some(values(fact)), question: None },
+        Seen::Fact(fact) => Meaning { fact: Some(values(fact).counts()), question: None },
         Seen::Row(Update { row, diff }) => Meaning { fact: None, question: Some((row.clone(), *diff)) },
     };
     let letter = |name: &str, seen: &Seen<E, Q>, reason| match seen {

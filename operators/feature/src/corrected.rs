@@ -12,10 +12,10 @@ use crate::{Aggregate, Answer, AtOnce, Refused, Windows};
 
 type Row<Q, const N: usize, const W: usize, X> = (Q, Answer<N, W, <X as Aggregate<N>>::Reading>);
 
-/// What an event means to its key's windows: perhaps a fact, perhaps a question with its id.
+/// What an event means to its key's windows: perhaps a fact, perhaps a question with its id. Of each, how many times more it
+/// is there than before, or fewer if negative.
 pub(crate) struct Meaning<Q, const N: usize> {
-    pub fact: Option<[i64; N]>,
-    /// How many times more it is asked, or fewer if negative.
+    pub fact: Option<([i64; N], isize)>,
     pub question: Option<(Q, isize)>,
 }
 
@@ -33,7 +33,8 @@ fn next<Q: Clone + PartialEq, const N: usize, const W: usize, X: Aggregate<N>>(
     }
 }
 
-/// Runs [`crate::SlidingWindows::at_once`] and [`crate::AskAtOnce::at_once`].
+/// Runs [`crate::SlidingWindows::at_once`], [`crate::SlidingWindowsOfUpdates::updates_at_once`] and
+/// [`crate::AskAtOnce::at_once`].
 ///
 /// An epoch goes by the watermark at its start, so a row outlives the epoch that asked. And a key is looked at only when
 /// it has an event or the watermark moves, which all workers see, so it does not matter which keys share a worker.
@@ -128,16 +129,23 @@ fn change<Q: Clone + PartialEq, const N: usize, const W: usize, X: Aggregate<N>>
     windows: &Windows<W>,
     horizon: Millis,
     at: (Millis, Seq),
-    fact: Option<[i64; N]>,
+    fact: Option<([i64; N], isize)>,
     question: Option<(Q, isize)>,
     changes: &mut Vec<(Row<Q, N, W, X>, isize)>,
 ) -> Result<(), Refused> {
     past.expire(windows, horizon, |id, answer| changes.push(((id, answer), -1)));
-    if let Some(values) = fact {
-        past.insert(windows, at, values, |id, old, new| {
+    if let Some((values, times)) = fact {
+        let mut changed = |id: &Q, old: &_, new: &_| {
             changes.push(((id.clone(), *old), -1));
             changes.push(((id.clone(), *new), 1));
-        })?;
+        };
+        for _ in 0..times {
+            past.insert(windows, at, values, &mut changed)?;
+        }
+        for _ in times..0 {
+            let place = past.history().place_of(at, &values).ok_or(Refused::Unknown)?;
+            past.remove(windows, place, values, &mut changed)?;
+        }
     }
     let Some((id, times)) = question else { return Ok(()) };
     for _ in 0..times {
@@ -145,7 +153,7 @@ fn change<Q: Clone + PartialEq, const N: usize, const W: usize, X: Aggregate<N>>
     }
     for _ in times..0 {
         // One that has had its time is retracted already.
-        let Some(answer) = past.withdraw(at.0, &id) else { break };
+        let Some(answer) = past.withdraw(at, &id) else { break };
         changes.push(((id.clone(), answer), -1));
     }
     Ok(())

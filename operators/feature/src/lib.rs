@@ -61,7 +61,7 @@
 //! ```
 //!
 //! - [`SlidingWindows`] has both operators on a keyed stream, [`AskAtOnce`] the second one with the rows of a collection
-//!   as the questions.
+//!   as the questions, [`SlidingWindowsOfUpdates`] the second one where events can be taken back.
 //! - [`Sliding`] says what an event means to the windows: a [`Role`], and what they keep besides count and sums.
 //! - [`Windows`] says which windows, how facts of the same time are treated ([`Ties`]) and how late a correction may come.
 //! - [`Aggregate`] is what the windows keep besides count and sums: nothing (`()`), [`Min`], [`Max`], [`Distinct`], a pair
@@ -101,9 +101,9 @@ mod summary;
 mod windows;
 
 pub use aggregate::{Aggregate, Distinct, Max, Min};
-pub use ask::AskAtOnce;
+pub use ask::{AskAtOnce, Counts};
 pub use at_once::AtOnce;
 pub use history::{History, Refused};
-pub use sliding::{Role, Sliding, SlidingWindows};
+pub use sliding::{Role, Sliding, SlidingWindows, SlidingWindowsOfUpdates};
 pub use summary::{Answer, Summary};
 pub use windows::{At, DAY, HOUR, MINUTE, SECOND, Span, Ties, Windows};

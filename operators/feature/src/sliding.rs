@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use tidemill::{
-    Collection, Data, DeadLetter, Epoch, Kernel, Key, Keyed, Record, Result, Stream, differential_dataflow,
+    Collection, Data, DeadLetter, Epoch, Kernel, Key, Keyed, Record, Result, Stream, Update, differential_dataflow,
 };
 
 use crate::corrected::{AtOnceKernel, Meaning};
@@ -91,16 +91,40 @@ impl<F, const N: usize, const W: usize, X: Aggregate<N>> Sliding<F, N, W, X> {
         X::Reading: Data + differential_dataflow::Data,
     {
         let Sliding { windows, role, .. } = self;
-        let meaning = move |event: &T| {
-            let (fact, asks) = match role(event) {
-                Role::Both(values) => (Some(values), true),
-                Role::Fact(values) => (Some(values), false),
-                Role::Question => (None, true),
-            };
-            Meaning { fact, question: asks.then(|| (event.clone(), 1)) }
-        };
+        let meaning = move |event: &T| role(event).meaning(event, 1);
         let letter = |name: &str, event: &T, reason| DeadLetter::of(name, event, reason);
         AtOnceKernel::<_, _, _, _, _, N, W, X>::new(name, key, windows, meaning, letter)
+    }
+
+    /// What [`SlidingWindowsOfUpdates::updates_at_once`] runs: for tests, in a [`tidemill::harness::Harness`].
+    pub fn updates_at_once_kernel<T, K, G>(
+        self,
+        name: &str,
+        key: G,
+    ) -> impl Kernel<In = Update<T>, Out = ((T, Answer<N, W, X::Reading>), Epoch, isize)> + use<F, T, K, G, N, W, X>
+    where
+        T: Data + differential_dataflow::Data,
+        K: Key,
+        G: Fn(&Update<T>) -> K + 'static,
+        F: Fn(&T) -> Role<N> + 'static,
+        X::Reading: Data + differential_dataflow::Data,
+    {
+        let Sliding { windows, role, .. } = self;
+        let meaning = move |Update { row, diff }: &Update<T>| role(row).meaning(row, *diff);
+        let letter = |name: &str, update: &Update<T>, reason| DeadLetter::of(name, &update.row, reason);
+        AtOnceKernel::<_, _, _, _, _, N, W, X>::new(name, key, windows, meaning, letter)
+    }
+}
+
+impl<const N: usize> Role<N> {
+    /// What it means that an event of this role is there so many times more.
+    fn meaning<T: Clone>(self, event: &T, diff: isize) -> Meaning<T, N> {
+        let (fact, asks) = match self {
+            Role::Both(values) => (Some((values, diff)), true),
+            Role::Fact(values) => (Some((values, diff)), false),
+            Role::Question => (None, true),
+        };
+        Meaning { fact, question: asks.then(|| (event.clone(), diff)) }
     }
 }
 
@@ -152,6 +176,52 @@ pub trait SlidingWindows<'s, T: Data> {
         F: Fn(&T) -> Role<N> + Clone + 'static,
         X: Aggregate<N>,
         X::Reading: Data + differential_dataflow::Data;
+}
+
+/// Sliding windows over events that can be taken back: as an operator on a keyed stream of their updates.
+pub trait SlidingWindowsOfUpdates<'s, T: Data> {
+    /// [`SlidingWindows::at_once`], but what an update with a `diff` below 0 takes back was never there: the row of its
+    /// question goes, and exactly the rows that its fact touched are corrected.
+    ///
+    /// An update takes back the event of its own time and place ([`tidemill::Seq`]), or, where none is at that place as in
+    /// [`Collection::changes`], one of the same time that is equal. One of a fact that was never there goes to the dead-letter
+    /// stream; the stream of what came too late holds what takes back facts that are no longer kept, too.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Graph`](tidemill::Error::Graph) if the name is taken.
+    fn updates_at_once<F, const N: usize, const W: usize, X>(
+        self,
+        name: &str,
+        sliding: Sliding<F, N, W, X>,
+    ) -> Result<(Collection<'s, (T, Answer<N, W, X::Reading>)>, Stream<'s, Update<T>>)>
+    where
+        T: differential_dataflow::Data,
+        F: Fn(&T) -> Role<N> + Clone + 'static,
+        X: Aggregate<N>,
+        X::Reading: Data + differential_dataflow::Data;
+}
+
+impl<'s, T, K, G> SlidingWindowsOfUpdates<'s, T> for Keyed<'s, Update<T>, G>
+where
+    T: Data,
+    K: Key,
+    G: Fn(&Update<T>) -> K + Clone + 'static,
+{
+    fn updates_at_once<F, const N: usize, const W: usize, X>(
+        self,
+        name: &str,
+        sliding: Sliding<F, N, W, X>,
+    ) -> Result<(Collection<'s, (T, Answer<N, W, X::Reading>)>, Stream<'s, Update<T>>)>
+    where
+        T: differential_dataflow::Data,
+        F: Fn(&T) -> Role<N> + Clone + 'static,
+        X: Aggregate<N>,
+        X::Reading: Data + differential_dataflow::Data,
+    {
+        let kernel = sliding.updates_at_once_kernel(name, self.key());
+        self.kernel_rows(name, kernel)
+    }
 }
 
 impl<'s, T, K, G> SlidingWindows<'s, T> for Keyed<'s, T, G>

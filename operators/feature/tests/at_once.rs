@@ -119,8 +119,8 @@ proptest! {
                 let id = ids[other.index(ids.len())];
                 let answer = known.answers()[&id];
                 let at = known.questions.remove(&id).expect("it is there");
-                prop_assert_eq!(state.withdraw(at.0, &id), Some(answer));
-                prop_assert_eq!(state.withdraw(at.0, &id), None);
+                prop_assert_eq!(state.withdraw(at, &id), Some(answer));
+                prop_assert_eq!(state.withdraw(at, &id), None);
             }
         }
     }

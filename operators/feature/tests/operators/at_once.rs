@@ -127,6 +127,49 @@ proptest! {
     }
 
     #[test]
+    fn what_is_taken_back_was_never_there(
+        shape in oracle::shape(), ties in oracle::ties(), lateness in 0..60u64, input in partitions(),
+        back in prop::collection::vec(prop::option::of(any::<prop::sample::Index>()), 30), batch in 1..9usize,
+    ) {
+        let windows = windows(&shape, ties, lateness);
+        let reach = shape.iter().map(|(width, delay)| (width + delay) as i64).max().unwrap_or(0);
+        let mut kernel = sliding(windows).updates_at_once_kernel("windows", |update: &Update<Event>| update.row.key);
+        let (mut emit, mut before, mut rows) = (Emit::default(), 0 as Millis, Rows::new());
+        // What was said and neither came too late nor was taken back.
+        let mut known: Vec<Record<Event>> = Vec::new();
+        let events = input.concat();
+        for ((epoch, events), back) in (1..).zip(events.chunks(batch)).zip(back.into_iter().chain(std::iter::repeat(None))) {
+            let horizon = before.saturating_sub_unsigned(lateness);
+            let update = |record: &Record<Event>, diff| record.with(Update { row: record.value, diff });
+            let taken_back = back.filter(|_| !known.is_empty()).map(|at| known.swap_remove(at.index(known.len())));
+            let mut records: Vec<_> = taken_back.iter().map(|record| update(record, -1)).collect();
+            for (number, event) in (0..).zip(events) {
+                let record = Record { time: event.time, seq: Seq::new(0, 100 * epoch + number), value: *event };
+                records.push(update(&record, 1));
+                let behind = horizon.saturating_sub(event.time);
+                if behind <= 0 || !event.asks && behind < reach {
+                    known.push(record);
+                }
+            }
+            let after = events.iter().map(|event| event.time - DISORDER).fold(before + 1, Millis::max);
+            let at = Closing { epoch, before, after };
+            kernel.records(at, &mut records, &mut emit);
+            kernel.settle(at, &mut emit);
+            prop_assert!(emit.dead.is_empty());
+            emit.out.drain(..).for_each(|(row, _, diff)| *rows.entry(row).or_insert(0) += diff);
+            rows.retain(|_, count| *count != 0);
+            let answer = |row: &Record<Event>| {
+                let mine = known.iter().filter(|fact| fact.value.fact && fact.value.key == row.value.key);
+                let mine: Vec<_> = mine.map(|fact| ((fact.time, fact.seq), fact.value.values)).collect();
+                (row.value, oracle::answer(&shape, ties, &mine, (row.time, row.seq)))
+            };
+            let asked = known.iter().filter(|row| row.value.asks && row.time >= horizon);
+            prop_assert_eq!(&rows, &counted(asked.map(answer)));
+            before = after;
+        }
+    }
+
+    #[test]
     fn nothing_is_kept_of_keys_that_the_horizon_has_passed(
         shape in oracle::shape(), ties in oracle::ties(), lateness in 0..60u64, input in partitions(),
     ) {
