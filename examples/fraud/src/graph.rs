@@ -8,11 +8,13 @@
 //!
 //! [`final_features`] gives each payment's features once, as they will for ever be: the training
 //! set. [`current_features`] gives them in the payment's own epoch and corrects them as late
-//! payments and labels come in: what serving needs. Where nothing comes late, both are the same.
+//! payments and labels come in, or are taken back: what serving needs. Where nothing comes late, both are the same.
 
 use serde::{Deserialize, Serialize};
-use tidemill::{Collection, Data, Key, Millis, Result, Stream, differential_dataflow};
-use tidemill_feature::{Answer, AskAtOnce, DAY, Role, Sliding, SlidingWindows, Span, Ties, Windows};
+use tidemill::{Collection, Data, Key, Millis, Result, Stream, Update, differential_dataflow};
+use tidemill_feature::{
+    Answer, AskAtOnce, DAY, Role, Sliding, SlidingWindows, SlidingWindowsOfUpdates, Span, Ties, Windows,
+};
 
 use crate::features::Features;
 use crate::transaction::Transaction;
@@ -72,6 +74,26 @@ pub trait Verdict: Data {
     fn terminal(&self) -> Self::Terminal;
     /// Whether it is a bad one.
     fn bad(&self) -> bool;
+    /// How many times more it is said than before: below 0 if it is taken back.
+    fn diff(&self) -> isize {
+        1
+    }
+}
+
+impl<V: Verdict> Verdict for Update<V> {
+    type Terminal = V::Terminal;
+
+    fn terminal(&self) -> V::Terminal {
+        self.row.terminal()
+    }
+
+    fn bad(&self) -> bool {
+        self.row.bad()
+    }
+
+    fn diff(&self) -> isize {
+        self.diff
+    }
 }
 
 impl Payment for Transaction {
@@ -113,17 +135,17 @@ pub fn final_features(payments: Stream<'_, Transaction>, label_delay_days: u64) 
 
 /// Each payment's features as they are known now: a row from the payment's own epoch on, until
 /// `keep_days` of event time later, corrected by late payments and by labels as they come, which become known
-/// `label_delay_days` after their payments.
+/// `label_delay_days` after their payments. A payment or a label that is taken back was never there.
 pub fn current_features<'s>(
-    payments: Stream<'s, Transaction>,
-    labels: Stream<'s, Label>,
+    payments: Stream<'s, Update<Transaction>>,
+    labels: Stream<'s, Update<Label>>,
     label_delay_days: u64,
     keep_days: u64,
 ) -> Result<Collection<'s, Features>> {
     let customers = CUSTOMER.lateness(keep_days * DAY);
     let cents = |payment: &Transaction| Role::Both([i64::from(payment.cents)]);
-    let (rows, _late) =
-        payments.key_by(|payment| payment.customer).at_once("customer windows", Sliding::new(customers, cents))?;
+    let by_customer = payments.key_by(|payment| payment.row.customer);
+    let (rows, _late) = by_customer.updates_at_once("customer windows", Sliding::new(customers, cents))?;
     let rows = terminal_windows(rows, labels, known(label_delay_days).lateness(keep_days * DAY))?;
     Ok(rows.map(|((payment, customer), terminal)| features(&payment, &customer, &terminal)))
 }
@@ -147,7 +169,7 @@ where
         "terminal windows",
         |(payment, _)| (payment.terminal(), payment.time_ms()),
         verdicts.key_by(V::terminal),
-        |verdict| [i64::from(verdict.bad())],
+        |verdict| ([i64::from(verdict.bad())], verdict.diff()),
         windows.ties(Ties::All),
     )?;
     Ok(rows)

@@ -61,6 +61,8 @@ fn current(source: Vec<Transaction>, delay: u64, keep: u64, workers: usize) -> M
         let labels = labels.labels(job, "labels", days(delay as i64), 0)?;
         let timing = Timing::by(Transaction::time_ms).disorder(days(2));
         let payments = job.source("payments", payments.clone(), timing)?;
+        let payments = payments.map(|row| Update { row, diff: 1 });
+        let labels = labels.map(|row| Update { row, diff: 1 });
         graph::current_features(payments, labels, delay, keep)?.sink("features", sink.clone())
     })
     .unwrap();

@@ -18,8 +18,8 @@ pub trait Visit<'s> {
 }
 
 impl<'s> Answers<'s> {
-    /// Goes through all that is kept of users and what follows from them, but payments' scores, what a ranker has learnt and how
-    /// many lines were dropped.
+    /// Goes through all that is kept of users and what follows from them, but what a ranker has learnt and how many lines were
+    /// dropped.
     pub fn visit(&self, visitor: &mut impl Visit<'s>) {
         let (kept, doings) = (&self.kept, &self.doings);
         visitor.collection("lists", &kept.lists, |list| Some(list.user));
@@ -30,6 +30,9 @@ impl<'s> Answers<'s> {
         visitor.collection("interests", &doings.interests, |interest| Some(interest.key));
         visitor.collection("habits", &doings.rfm, |habits| Some(habits.user));
         visitor.collection("segments", &doings.segments, |of| Some(of.0));
+        if let Some(scores) = &self.scores {
+            visitor.collection("fraud scores", scores, |(features, _)| Some(features.customer.into()));
+        }
         visitor.collection("sizes of segments", &doings.segment_sizes, |_| None);
         visitor.collection("sessions", &doings.sessions, |session| Some(session.user));
         visitor.collection("what follows", &kept.after, |_| None);

@@ -30,12 +30,8 @@ use tidemill_shop::Reason;
 
 /// The graph's options, with the models that are in `models`, of which there must be one at least.
 pub fn options(catalogue: Catalogue, models: Option<&Path>) -> anyhow::Result<Options> {
-    let there = |name: &str| models.filter(|folder| folder.join(format!("{name}.json")).exists());
-    let taste = there(TASTE).map(|folder| Taste::pool(folder, TASTE, 20));
-    let scorer = there(FRAUD).map(|folder| {
-        let path = folder.join(FRAUD);
-        Pool::new(PoolConfig::default(), move || Scorer::load(&path, Padding::No))
-    });
+    let taste = models.filter(|folder| has(folder, TASTE)).map(|folder| Taste::pool(folder, TASTE, 20));
+    let scorer = scorer(models, Padding::No);
     if let Some(folder) = models {
         ensure!(
             taste.is_some() || scorer.is_some(),
@@ -54,6 +50,16 @@ pub fn options(catalogue: Catalogue, models: Option<&Path>) -> anyhow::Result<Op
         taste,
         scorer,
     })
+}
+
+fn has(folder: &Path, name: &str) -> bool {
+    folder.join(format!("{name}.json")).exists()
+}
+
+/// What tells frauds, if it is among the models.
+pub fn scorer(models: Option<&Path>, padding: Padding) -> Option<Pool<Scorer>> {
+    let path = models.filter(|folder| has(folder, FRAUD))?.join(FRAUD);
+    Some(Pool::new(PoolConfig::default(), move || Scorer::load(&path, padding)))
 }
 
 /// How many lines were dropped, for reading.

@@ -18,7 +18,6 @@ use recommend::live::{self, Given, Kept, recommend};
 use recommend::taste::Taste;
 use std::rc::Rc;
 use std::sync::Arc;
-use tidemill::time::days;
 use tidemill::{Collection, Context, Events, Millis, Process, Reject, Stream, Timing, Update};
 use tidemill_inference::{Infer, Pool, Score};
 use tidemill_recommend::{Baskets, BundleRow, Fact};
@@ -26,7 +25,7 @@ use tidemill_shop::{
     Action, Clean, Cleaning, CountReasons, Facts, Forgotten, Held, Ledger, Ledgers, Line, Reason, Rules,
 };
 
-use crate::payments::{Of, Verdicts, is_of_payments, of};
+use crate::payments::{LABEL_DELAY, Payments, SCORED, payments};
 
 /// What the graph is made with.
 #[derive(Clone)]
@@ -48,12 +47,6 @@ pub struct Options {
     /// Tells how likely a payment is a fraud.
     pub scorer: Option<Pool<Scorer>>,
 }
-
-/// A payment is known to be a fraud, or not to be one, so many days later.
-pub const LABEL_DELAY: u64 = 7;
-
-/// For so many days a payment's score is kept, and corrected as labels come.
-const SCORED: u64 = 2;
 
 /// What the graph keeps.
 pub struct Answers<'s> {
@@ -100,21 +93,16 @@ pub fn answers<'s>(lines: Stream<'s, Line>, options: &Options) -> tidemill::Resu
     let doings = doings(held.clone(), options.half_life, Rc::clone(&category))?;
     let (bundles, baskets) = (bundles(held.clone())?, users(held.clone())?);
 
-    let timed = events.with_times();
     let scores = match &options.scorer {
         None => None,
         Some(pool) => {
-            let paid = timed.clone().filter(|(_, event)| is_of_payments(&event.action));
-            let paid = paid.try_map("payments", |(time, event)| of(*time, event))?;
-            let payments =
-                paid.clone().filter_map(|(_, of)| if let Of::Made(payment) = of { Some(payment) } else { None });
-            let delay = days(LABEL_DELAY as i64);
-            let labels = paid.key_by(|of| of.0).process("verdicts", Verdicts { delay })?;
-            let features = current_features(payments, labels, LABEL_DELAY, SCORED)?;
+            let Payments { made, verdicts } = payments(&events)?;
+            let features = current_features(made, verdicts, LABEL_DELAY, SCORED)?;
             Some(features.infer("fraud scores", pool, |features| *features)?)
         }
     };
 
+    let timed = events.with_times();
     let mut again = timed.clone().filter_map(|(time, event)| (event.action == Action::Forget).then_some(time));
     if let Some(at) = options.refresh {
         let refresh = job.source("refresh", Events::new(vec![at]), Timing::by(|at: &Millis| *at))?;

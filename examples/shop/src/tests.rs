@@ -1,6 +1,6 @@
 //! A small simulated shop through the whole graph.
 
-use crate::before_after::{EPOCH, filler, without};
+use crate::before_after::{EPOCH, filler, with_events, without};
 use crate::graph::{Options, answers};
 use crate::record::{Recorder, compare};
 use crate::replay::{Ran, replay};
@@ -160,13 +160,13 @@ fn what_was_trained_on_history_answers_what_comes_after() {
     assert!(frauds > 0 && past.payments.len() > 10 * frauds, "{frauds} of {}", past.payments.len());
 
     lines.truncate(place + 4 * EPOCH);
+    let path = folder.path().join(FRAUD);
+    let scorer = Some(Pool::new(PoolConfig::default(), move || Scorer::load(&path, Padding::Full)));
+    let lists = recommend::live::Settings { from: until, ..options().lists };
+    let catalogue = Arc::new(Catalogue::simulated(&settings));
+    let options = Options { scorer, lists, catalogue, ..options() };
     let run = |workers| {
-        let path = folder.path().join(FRAUD);
-        let scorer = Pool::new(PoolConfig::default(), move || Scorer::load(&path, Padding::Full));
-        let taste = Some(Taste::pool(folder.path(), TASTE, 20));
-        let lists = recommend::live::Settings { from: until, ..options().lists };
-        let catalogue = Arc::new(Catalogue::simulated(&settings));
-        let options = Options { taste, scorer: Some(scorer), lists, catalogue, ..options() };
+        let options = Options { taste: Some(Taste::pool(folder.path(), TASTE, 20)), ..options.clone() };
         replay(lines.clone(), &options, Config::workers(workers), Recorder::default()).unwrap()
     };
     let (one, two) = (run(1), run(2));
@@ -178,6 +178,15 @@ fn what_was_trained_on_history_answers_what_comes_after() {
         one.lists.keys().map(|list| list.user).collect::<Vec<_>>(),
         two.lists.keys().map(|list| list.user).collect::<Vec<_>>()
     );
+
+    // A payment of somebody who is forgotten counts for nobody's score any more, nor does what became known of it.
+    let user = u64::from(one.scores.keys().next_back().unwrap().0.customer);
+    let wish = Line { user: Some(user), kind: Kind::Forget, ..filler(u64::MAX / 2, lines[lines.len() - 1].time) };
+    let run = |lines| replay(with_events(lines, &[wish]), &options, Config::workers(2), Recorder::default()).unwrap();
+    let (forgotten, never) = (run(lines.clone()), run(without(&lines, user)));
+    assert_eq!(compare(&forgotten.recorded, &never.recorded).1, 0);
+    assert!(forgotten.scores.len() > 20 && forgotten.scores.keys().all(|(of, _)| u64::from(of.customer) != user));
+    assert!(forgotten.went[0].rows["fraud scores"] > 0, "{:?}", forgotten.went);
 }
 
 #[test]

@@ -1,19 +1,20 @@
 //! The models of the graph, trained on what the graph itself makes of history.
 
 use anyhow::Context;
+use fraud::graph::Label;
 use fraud::history::History;
 use fraud::models::{self, Table, specs};
 use fraud::transaction::{DAY, Transaction};
 use recommend::graph::Rows;
 use recommend::transformer::{Settings, train_on};
 use std::path::Path;
+use tidemill::differential_dataflow::consolidation::consolidate;
 use tidemill::time::days;
 use tidemill::{Config, Memory, Millis, Source, Timing, Update, execute};
 use tidemill_recommend::{LastItems, Session, Touch};
 use tidemill_shop::{Action, Clean, Cleaning, CountReasons, Ledger, Ledgers, Line, Reason, Rules};
 
-use crate::graph::LABEL_DELAY;
-use crate::payments::{Verdicts, is_of_payments, of};
+use crate::payments::{LABEL_DELAY, payments};
 
 /// What the networks are called in their folder.
 pub const TASTE: &str = "shop";
@@ -54,11 +55,7 @@ impl Past {
             )?;
             let (clean, dropped) = lines.clean("cleaning", rules)?;
             let events = clean.filter_map(|clean| if let Clean::Shopper(event) = clean { Some(event) } else { None });
-            let paid = events.clone().with_times().filter(|(_, event)| is_of_payments(&event.action));
-            let paid = paid.try_map("payments", |(time, event)| of(*time, event))?;
-            let delay = days(LABEL_DELAY as i64);
-            let labels = paid.key_by(|of| of.0).process("verdicts", Verdicts { delay })?;
-            labels.sink("labels", to_labels.clone())?;
+            payments(&events)?.verdicts.sink("labels", to_labels.clone())?;
             let Ledger { held, late, .. } = events.key_by(|event| event.user).ledger("what holds", keep)?;
             let reasons = dropped.map(|line| line.reason).union(late.map(|_| Reason::TooLate));
             reasons.count_reasons("dropped")?.sink("dropped out", to_dropped.clone())?;
@@ -80,8 +77,11 @@ impl Past {
             kept.push(items);
         }
         // At the end of the input all timers have come: what had not waited for so long is not known yet.
-        let mut labels = labels.values();
-        labels.sort_unstable();
+        // Those of users who were forgotten have been taken back.
+        let mut labels: Vec<_> = labels.values().into_iter().map(|Update { row, diff }| (row, diff)).collect();
+        consolidate(&mut labels);
+        let times = |(label, count): (Label, isize)| std::iter::repeat_n(label, count.max(0) as usize);
+        let mut labels: Vec<Label> = labels.into_iter().flat_map(times).collect();
         let last = labels.iter().map(|label| label.payment.time_ms()).max().unwrap_or(0) - days(LABEL_DELAY as i64);
         labels.retain(|label| label.payment.time_ms() <= last);
         let mut payments: Vec<Transaction> = labels.into_iter().map(|label| label.payment).collect();

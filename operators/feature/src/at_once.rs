@@ -102,7 +102,8 @@ where
     {
         let first = self.asked.partition_point(|other| other.at.0 < at.0);
         let of_time = self.asked.range(first..).take_while(|other| other.at.0 == at.0);
-        let mut same = of_time.enumerate().filter(|(_, other)| other.id == *id).map(|(offset, other)| (offset, other.at));
+        let mut same =
+            of_time.enumerate().filter(|(_, other)| other.id == *id).map(|(offset, other)| (offset, other.at));
         let (one, _) = same.clone().find(|(_, place)| *place == at).or_else(|| same.next())?;
         self.asked.remove(first + one).map(|asked| asked.answer)
     }

@@ -7,7 +7,7 @@ use fraud::input::Payments;
 use fraud::serving::{Explainer, Padding, Scorer};
 use fraud::{alert::Alert, cards, graph, input};
 use tidemill::time::{days, seconds};
-use tidemill::{Config, Report};
+use tidemill::{Config, Report, Update};
 use tidemill_files::JsonLinesSink;
 use tidemill_inference::{Infer, Pool, PoolConfig};
 use tidemill_postgres::Postgres;
@@ -126,6 +126,9 @@ pub fn score(payments: &Payments, serving: &Serving, config: Config) -> anyhow::
         let disorder = seconds(serving.disorder.into());
         let labels = payments.labels(job, "labels", days(serving.label_delay.into()), disorder)?;
         let payments = payments.stream(job, "payments", disorder)?;
+        // Nothing is taken back here.
+        let payments = payments.map(|row| Update { row, diff: 1 });
+        let labels = labels.map(|row| Update { row, diff: 1 });
         let features = graph::current_features(payments, labels, serving.label_delay.into(), serving.keep.into())?;
         let scores = features.infer("scores", &scorers, |features| *features)?;
         if let Some(path) = &serving.scores {

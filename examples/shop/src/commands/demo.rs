@@ -10,7 +10,7 @@ use fraud::metrics::{Metrics, Scored};
 use fraud::transaction::Transaction;
 use recommend::transformer::Settings as Transformer;
 use rustc_hash::FxHashSet;
-use shop::payments::{Of, of};
+use shop::payments::{Of, Paid, of};
 use shop::training::Past;
 use shop_simulator::{Flags, SimulatedShop, Simulation, rules};
 use std::path::PathBuf;
@@ -144,7 +144,7 @@ fn frauds_of(mut simulation: Simulation, from: Millis) -> tidemill::Result<FxHas
         if let Ok(Clean::Shopper(event)) = rules.check(&line)
             && is_fraud
             && line.time >= from
-            && let Ok((_, Of::Made(payment))) = of(line.time, &event)
+            && let Ok(Paid { of: Of::Made(_, payment), .. }) = of(line.time, &event)
         {
             frauds.insert(payment);
         }

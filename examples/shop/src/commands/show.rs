@@ -1,9 +1,10 @@
 //! `shop show`: what single events touch, and the audit of a forgotten user.
 
-use super::{options, print_list};
+use super::{options, print_list, scorer};
 use anyhow::Context;
 use behaviour::catalogue::Catalogue;
 use bundles::input::Names;
+use fraud::serving::Padding;
 use shop::before_after::{filler, with_events, without};
 use shop::forgotten::Went;
 use shop::record::{Recorder, Row, compare};
@@ -21,7 +22,7 @@ use tidemill_shop::{Action, Kind, Line};
 pub struct Arguments {
     #[command(flatten)]
     shop: Flags,
-    /// A folder with models, to answer with the Transformer too.
+    /// A folder with models, to answer with the Transformer and tell frauds too.
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
     #[command(flatten)]
@@ -35,7 +36,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     // What a ranker has learnt of a user cannot be taken back, so it does not learn here; README says so.
     options.lists.learns = false;
     options.lists.anew = 0;
-    options.scorer = None;
+    // So a score does not depend on what else was scored with it.
+    options.scorer = scorer(arguments.models.as_deref(), Padding::Full);
     let config = || Config::from_flags(&arguments.engine);
     let mut lines: Vec<Line> = Simulation::new(settings).collect();
     // No earlier wish of anybody, and no list older than the last ones: then what follows is about one event each.
@@ -100,7 +102,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let left = with.recorded.rows.keys().filter(|row| row.user == Some(chosen.leaves)).count();
     println!("rows of the user: {left}");
     println!(
-        "not undone: what a ranker or a network has learnt; counts of dropped lines; payments in fraud windows, 30 days"
+        "not undone: what a ranker or a network has learnt, how many lines were dropped, and what the README lists"
     );
     anyhow::ensure!(differ == 0 && left == 0, "something of the user is left");
     Ok(())
