@@ -1,22 +1,19 @@
 //! The graph: from a shop's lines to what its users do.
 //!
 //! ```text
-//! lines ── cleaning ─┬─ users' events ── ledger ── what holds ─┬─ funnel by category and hour
-//!            │       │                                         ├─ sessions ── sums by day
-//!            │       └─ items' events ── facts                 ├─ trends by category, and of all
-//!            └─ dropped ── counts by reason                    ├─ interests of each user
-//!                                                              └─ habits ── segments ── their sizes
+//! lines ── cleaning ─┬─ users' events ── categories ── ledger ── what holds ─┬─ funnel by category and hour
+//!            │       │                      │                                ├─ sessions ── sums by day
+//!            │       └─ items' events ── facts                               ├─ trends by category, and of all
+//!            └─ dropped ── counts by reason                                  ├─ interests of each user
+//!                                                                            └─ habits ── segments ── their sizes
 //! ```
 
-use crate::catalogue::Catalogue;
 use crate::sessions::{Session, SessionSum, sessions, sums};
-use std::rc::Rc;
-use std::sync::Arc;
 use tidemill::time::{days, hours, minutes};
 use tidemill::{Collection, Millis, Result, Stream, Update};
 use tidemill_shop::{
-    Behaviour, Clean, Cleaning, CountReasons, Facts, Funnel, Held, Interest, ItemFact, Ledger, Ledgers, Line, Reason,
-    Rfm, Rules, Segment, Segments, Thresholds, Trend, Trending, segment_sizes,
+    Behaviour, Categorised, Clean, Cleaning, CountReasons, Facts, Funnel, Held, Interest, ItemFact, Ledger, Ledgers,
+    Line, Reason, Rfm, Rules, Segment, Segments, Thresholds, Trend, Trending, segment_sizes,
 };
 
 /// A user who does nothing for so long has left.
@@ -48,26 +45,22 @@ pub struct Doings<'s> {
     pub segment_sizes: Collection<'s, (Segment, isize)>,
 }
 
-/// Tells what category an item is of. Not a generic parameter, so that a graph is compiled once, where it is.
-pub type Categories = Rc<dyn Fn(u64) -> u64>;
-
-/// Counts what users do, of items whose category is known.
+/// Counts what users do.
 ///
 /// # Errors
 ///
 /// [`Error::Graph`](tidemill::Error::Graph) if one of the names is taken.
-pub fn doings<'s>(held: Stream<'s, Update<Held>>, half_life: Millis, categories: Categories) -> Result<Doings<'s>> {
-    let (of_item, of_step, of_interest) = (Rc::clone(&categories), Rc::clone(&categories), categories);
-    let groups = move |item| [None, Some(of_item(item))];
+pub fn doings<'s>(held: Stream<'s, Update<Held>>, half_life: Millis) -> Result<Doings<'s>> {
+    let groups = |category| [None, Some(category)];
     let sessions = sessions(held.clone(), "sessions", GAP)?;
     let rfm = held.clone().rfm("habits")?;
     let segments = rfm.clone().segments("segments", Thresholds::default())?;
     Ok(Doings {
-        funnel: held.clone().funnel("funnel", hours(1), move |item| of_step(item))?,
+        funnel: held.clone().funnel("funnel", hours(1))?,
         session_sums: sums(sessions.clone(), "sums of sessions", days(1))?,
         sessions,
         trends: held.clone().trending("trends", TRENDS, half_life, groups)?,
-        interests: held.interests("interests", INTERESTS, move |item| of_interest(item))?,
+        interests: held.interests("interests", INTERESTS)?,
         rfm,
         segment_sizes: segment_sizes(segments.clone()),
         segments,
@@ -83,8 +76,6 @@ pub struct Options {
     pub keep: Millis,
     /// An event counts half for trends after so many ms.
     pub half_life: Millis,
-    /// The categories of items.
-    pub catalogue: Arc<Catalogue>,
 }
 
 /// What the graph keeps.
@@ -108,9 +99,10 @@ pub fn answers<'s>(lines: Stream<'s, Line>, options: &Options) -> Result<Answers
         Clean::Shopper(event) => (Some(event), None),
         Clean::Item(event) => (None, Some(event)),
     });
+    let facts = items.facts("items")?;
+    let events = events.categorised("categories", facts.clone())?;
     let Ledger { held, late, .. } = events.key_by(|event| event.user).ledger("what holds", options.keep)?;
     let reasons = dropped.map(|line| line.reason).union(late.map(|_| Reason::TooLate));
-    let catalogue = Arc::clone(&options.catalogue);
-    let doings = doings(held, options.half_life, Rc::new(move |item| catalogue.category(item)))?;
-    Ok(Answers { doings, facts: items.facts("items")?, dropped: reasons.count_reasons("dropped")? })
+    let doings = doings(held, options.half_life)?;
+    Ok(Answers { doings, facts, dropped: reasons.count_reasons("dropped")? })
 }

@@ -1,6 +1,5 @@
 //! What a shop's users do, from its lines: funnels, sessions, trends, interests and segments.
 
-pub mod catalogue;
 pub mod graph;
 pub mod print;
 pub mod screen;

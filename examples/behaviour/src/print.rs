@@ -1,6 +1,5 @@
 //! The screen as tables to read.
 
-use crate::catalogue::show;
 use crate::screen::Screen;
 use crate::sessions::Measure;
 use bundles::input::Names;
@@ -9,7 +8,12 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use tidemill::Millis;
 use tidemill::time::{days, hours, seconds};
-use tidemill_shop::{FRESH, Funnel, Stage, Trend};
+use tidemill_shop::{FRESH, Funnel, NO_CATEGORY, Stage, Trend};
+
+/// A category for reading.
+pub fn show_category(category: Option<u64>) -> String {
+    category.filter(|known| *known != NO_CATEGORY).map_or_else(|| "-".to_owned(), |known| known.to_string())
+}
 
 /// Prints a screen.
 pub struct Printer<'a> {
@@ -79,7 +83,9 @@ impl Printer<'_> {
         top.truncate(SHOWN);
         writeln!(to, "funnel: views > carts > purchases that were kept, by hour of the day (UTC)")?;
         write!(to, "  hour ")?;
-        top.iter().try_for_each(|(category, _)| write!(to, "{:>25}", format!("category {}", show(*category))))?;
+        top.iter().try_for_each(|(category, _)| {
+            write!(to, "{:>25}", format!("category {}", show_category(Some(*category))))
+        })?;
         for block in 0..8 {
             write!(to, "\n  {:02}-{:02}", block * 3, block * 3 + 3)?;
             for (category, _) in &top {
@@ -129,7 +135,7 @@ impl Printer<'_> {
             let weight = trend.sum as f64 / FRESH as f64;
             write!(to, "  {weight:>8.1}  item {}", self.names.show(trend.item))?;
             if let Some(fact) = self.screen.facts.get(&trend.item) {
-                write!(to, ", category {}", fact.category)?;
+                write!(to, ", category {}", show_category(Some(fact.category)))?;
                 fact.cents.map_or(Ok(()), |cents| write!(to, ", {:.2}", cents as f64 / 100.0))?;
                 fact.left.map_or(Ok(()), |left| write!(to, ", {left} left"))?;
             }
@@ -145,7 +151,7 @@ impl Printer<'_> {
         let mut of_user: Vec<_> = interests.into_iter().filter(|row| row.key == user).collect();
         of_user.sort_by_key(|row| (Reverse(row.sum), row.item));
         let of_user: Vec<String> =
-            of_user.iter().map(|row| format!("category {} ({})", show(row.item), row.sum)).collect();
+            of_user.iter().map(|row| format!("category {} ({})", show_category(Some(row.item)), row.sum)).collect();
         let interested = if of_user.is_empty() { "nothing".to_owned() } else { of_user.join(", ") };
         writeln!(to, "user {user} is interested in {interested}")?;
         if let Some(rfm) = self.screen.rfm.get(&user) {

@@ -1,6 +1,5 @@
 //! `behaviour run`: a shop's lines, and what is true in the end.
 
-use behaviour::catalogue::Catalogue;
 use behaviour::graph::Options;
 use behaviour::print::Printer;
 use behaviour::screen::{Input, Screen, run as answer};
@@ -8,7 +7,6 @@ use bundles::input::{Lines, Names, json_lines, online_retail, warn};
 use bundles::money::Money;
 use shop_simulator::{Flags, SimulatedShop};
 use std::path::PathBuf;
-use std::sync::Arc;
 use tidemill::time::{days, hours};
 use tidemill::{Config, Events};
 use tidemill_shop::Rules;
@@ -41,9 +39,9 @@ pub struct Arguments {
 
 /// Reads, and prints.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let (input, rules, names, catalogue) = input(arguments)?;
+    let (input, rules, names) = input(arguments)?;
     let (keep, half_life) = (days(arguments.keep.into()), hours(arguments.half_life.into()));
-    let options = Options { rules, keep, half_life, catalogue: Arc::new(catalogue) };
+    let options = Options { rules, keep, half_life };
     let (screen, config) = (Screen::default(), Config::from_flags(&arguments.engine)?);
     let report = answer(input, options, config, screen.clone())?.finished()?;
     let mut text = String::new();
@@ -54,8 +52,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What was asked to be read, what may be believed of it, and how its items are called and of which category they are.
-fn input(arguments: &Arguments) -> anyhow::Result<(Input, Rules, Names, Catalogue)> {
+/// What was asked to be read, what may be believed of it, and how its items are called.
+fn input(arguments: &Arguments) -> anyhow::Result<(Input, Rules, Names)> {
     if arguments.online_retail.is_some() || arguments.lines.is_some() {
         arguments.simulated.none()?;
     }
@@ -63,17 +61,14 @@ fn input(arguments: &Arguments) -> anyhow::Result<(Input, Rules, Names, Catalogu
         let Lines { lines, rules, names, .. } = online_retail(file)?;
         // Somebody once bought 80,995 of one, and cancelled it.
         let rules = Rules { most_pieces: 100_000, ..rules };
-        let catalogue = Catalogue::by_code(&lines, &names);
-        return Ok((Input::Lines(Events::new(lines)), rules, names, catalogue));
+        return Ok((Input::Lines(Events::new(lines)), rules, names));
     }
     let rules = arguments.money.rules()?;
     if let Some(file) = &arguments.lines {
         let Lines { lines, rules, names, left_out } = json_lines(file, rules)?;
         warn(&left_out);
-        let catalogue = Catalogue::listed(&lines);
-        return Ok((Input::Lines(Events::new(lines)), rules, names, catalogue));
+        return Ok((Input::Lines(Events::new(lines)), rules, names));
     }
     let settings = arguments.simulated.settings();
-    let catalogue = Catalogue::simulated(&settings);
-    Ok((Input::Simulated(SimulatedShop::new(settings)), rules, Names::default(), catalogue))
+    Ok((Input::Simulated(SimulatedShop::new(settings)), rules, Names::default()))
 }

@@ -187,7 +187,7 @@ mod tests {
                             continue;
                         }
                     };
-                    let row = Held { time, seq: Seq::new(0, (epoch * 100 + number) as u64), event: ShopEvent { user, action } };
+                    let row = Held { time, seq: Seq::new(0, (epoch * 100 + number) as u64), event: ShopEvent::new(user, action) };
                     held.push(row);
                     harness.push(time, Update { row, diff: 1 });
                 }

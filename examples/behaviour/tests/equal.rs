@@ -1,6 +1,5 @@
 //! What the graph keeps is what plain loops over the lines give, on any number of workers.
 
-use behaviour::catalogue::Catalogue;
 use behaviour::graph::{GAP, INTERESTS, Options, TRENDS};
 use behaviour::screen::{Input, Screen, run};
 use behaviour::sessions::{Measure, SessionSum};
@@ -8,13 +7,12 @@ use shop_simulator::{RATES, Settings, Simulation};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
-use std::sync::Arc;
 use tidemill::time::{days, hours, minutes};
 use tidemill::{Config, Events, Millis, Table};
 use tidemill_rank::Summed;
 use tidemill_shop::{
-    Action, Clean, Currency, FRESH, Funnel, Interest, ItemChange, ItemFact, Kind, Line, Rates, Reason, Rfm, Rules,
-    Segment, ShopEvent, Stage, Thresholds, Trend,
+    Action, Clean, Currency, FRESH, Funnel, Interest, ItemChange, ItemEvent, ItemFact, Kind, Line, Rates, Reason, Rfm,
+    Rules, Segment, ShopEvent, Stage, Thresholds, Trend,
 };
 
 /// Lines an epoch.
@@ -65,12 +63,13 @@ struct Event {
     user: u64,
     time: Millis,
     action: Action,
+    category: u64,
 }
 
 /// What can be believed, in the order in which it came, and how many lines were dropped. Within a month no id is used
 /// twice.
 fn clean(lines: &[Line], rules: &Rules) -> (Vec<(Millis, Clean)>, BTreeMap<Reason, u64>) {
-    let (mut clean, mut dropped) = (vec![], BTreeMap::new());
+    let (mut clean, mut dropped): (Vec<(usize, Millis, Clean)>, _) = (vec![], BTreeMap::new());
     let (mut ids, mut noise) = (BTreeSet::new(), BTreeMap::<(u64, i64), (u32, bool)>::new());
     let mut wishes = BTreeMap::<u64, (usize, Millis)>::new();
     for (epoch, line) in lines.iter().enumerate().map(|(place, line)| (place / EPOCH, line)) {
@@ -94,9 +93,9 @@ fn clean(lines: &[Line], rules: &Rules) -> (Vec<(Millis, Clean)>, BTreeMap<Reaso
                         continue;
                     }
                 }
-                clean.push((line.time, event));
+                clean.push((epoch, line.time, event));
                 // Within an epoch events are in order of time.
-                if let Clean::Shopper(ShopEvent { user, action }) = event {
+                if let Clean::Shopper(ShopEvent { user, action, .. }) = event {
                     if wishes
                         .get(&user)
                         .is_some_and(|(of, wish)| line.time <= *wish && (*of < epoch || line.time == *wish))
@@ -111,7 +110,29 @@ fn clean(lines: &[Line], rules: &Rules) -> (Vec<(Millis, Clean)>, BTreeMap<Reaso
         };
         *dropped.entry(reason).or_default() += 1;
     }
-    (clean, dropped)
+    categorise(&mut clean);
+    (clean.into_iter().map(|(_, time, event)| (time, event)).collect(), dropped)
+}
+
+/// An event has the category that its item has at the end of its epoch.
+fn categorise(clean: &mut [(usize, Millis, Clean)]) {
+    let mut listed = BTreeMap::<u64, (Millis, u64)>::new();
+    for of_epoch in clean.chunk_by_mut(|a, b| a.0 == b.0) {
+        for (_, time, event) in of_epoch.iter() {
+            if let Clean::Item(ItemEvent { item, change: ItemChange::Listed { category } }) = event
+                && listed.get(item).is_none_or(|(last, _)| last <= time)
+            {
+                listed.insert(*item, (*time, *category));
+            }
+        }
+        for (_, _, event) in of_epoch {
+            if let Clean::Shopper(event) = event
+                && let Some((_, category)) = event.action.item().and_then(|item| listed.get(&item))
+            {
+                event.category = *category;
+            }
+        }
+    }
 }
 
 /// What holds of clean events, by going through them in order of time.
@@ -138,7 +159,7 @@ fn held(clean: &[(Millis, Clean)]) -> Vec<Event> {
                     }
                 }
             }
-            action => held.push(Event { user: event.user, time: *time, action }),
+            action => held.push(Event { user: event.user, time: *time, action, category: event.category }),
         }
     }
     held.retain(|held| !matches!(held.action, Action::Purchase { quantity: 0, .. }));
@@ -186,15 +207,14 @@ fn weight(age: i64) -> i64 {
     if age < 64 { eighth >> (age / 8) } else { 0 }
 }
 
-fn recompute(lines: &[Line], rules: &Rules, catalogue: &Catalogue, watermark: Millis) -> Rows {
+fn recompute(lines: &[Line], rules: &Rules, watermark: Millis) -> Rows {
     let (mut clean, dropped) = clean(lines, rules);
     clean.sort_by_key(|(time, _)| *time);
     let held = held(&clean);
     let (mut funnel, mut trends, mut interests) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let mut bought = BTreeMap::<u64, (Millis, BTreeSet<u64>, i64)>::new();
-    for Event { user, time, action } in &held {
+    for Event { user, time, action, category } in &held {
         let Some(item) = action.item() else { continue };
-        let category = catalogue.category(item);
         let (stage, steps, interest) = match action {
             Action::View { .. } => (Some(Stage::View), 1, 1),
             Action::Cart { .. } => (Some(Stage::Cart), 3, 3),
@@ -203,11 +223,11 @@ fn recompute(lines: &[Line], rules: &Rules, catalogue: &Catalogue, watermark: Mi
             Action::Rating { stars: ..=2, .. } | Action::NotInterested { .. } => (None, 0, -5),
             _ => (None, 0, 0),
         };
-        *interests.entry((*user, category)).or_default() += interest;
+        *interests.entry((*user, *category)).or_default() += interest;
         if let Some(stage) = stage {
-            *funnel.entry(((category, time / hours(1) * hours(1)), stage)).or_default() += 1;
+            *funnel.entry(((*category, time / hours(1) * hours(1)), stage)).or_default() += 1;
             let age = (watermark / hours(1) - time / hours(1)).max(0);
-            for group in [None, Some(category)] {
+            for group in [None, Some(*category)] {
                 *trends.entry((group, item)).or_default() += steps * weight(age);
             }
         }
@@ -257,7 +277,7 @@ fn facts(clean: &[(Millis, Clean)]) -> Vec<ItemFact> {
 fn it_is_what_plain_loops_give() {
     let settings =
         Settings { users: 200, items: 90, categories: 7, days: 40, views: 70, seed: 5, ..Settings::default() };
-    let (catalogue, start) = (Arc::new(Catalogue::simulated(&settings)), settings.start);
+    let start = settings.start;
     let with = |rates: Rates, (code, rate): (&str, f64)| rates.with(Currency::new(code).unwrap(), rate).unwrap();
     let rates = RATES.into_iter().fold(Rates::new(Currency::new("EUR").unwrap()), with);
     // So few that some shoppers are taken for bots too.
@@ -271,15 +291,21 @@ fn it_is_what_plain_loops_give() {
         let line = Line { id: u64::MAX - nth as u64, kind: Kind::Forget, ..lines[place] };
         lines.insert(place + nth % 5, line);
     }
+    // One moves to another category.
+    let moves = lines.len() / 2;
+    let moved = lines[..moves].iter().rev().find(|line| line.kind == Kind::View).unwrap().item;
+    lines.insert(
+        moves,
+        Line { id: u64::MAX / 2, kind: Kind::Listed, user: None, item: moved, category: Some(3), ..lines[moves] },
+    );
     // The watermark before the last epoch, which ends the input.
     let read = &lines[..(lines.len() - 1) / EPOCH * EPOCH];
     let watermark = read.iter().map(|line| rules.event_time(line)).max().unwrap() - minutes(1);
-    let expected = recompute(&lines, &rules, &catalogue, watermark);
+    let expected = recompute(&lines, &rules, watermark);
     assert!(expected.dropped.len() > 8 && expected.segment_sizes.len() > 4, "{expected:?}");
     for workers in [1, 2, 4] {
         let screen = Screen::default();
-        let options =
-            Options { rules: rules.clone(), keep: days(365), half_life: HALF_LIFE, catalogue: Arc::clone(&catalogue) };
+        let options = Options { rules: rules.clone(), keep: days(365), half_life: HALF_LIFE };
         let config = Config { epoch_records: EPOCH, ..Config::workers(workers) };
         run(Input::Lines(Events::new(lines.clone())), options, config, screen.clone()).unwrap();
         let rows = Rows::of(&screen);

@@ -45,11 +45,6 @@ impl Names {
         })
     }
 
-    /// Whether items are called by codes.
-    pub fn have_codes(&self) -> bool {
-        !self.codes.is_empty()
-    }
-
     /// The item with this code, or this number where items have no codes.
     pub fn find(&self, code: &str) -> Option<u64> {
         if self.codes.is_empty() { code.parse().ok() } else { self.numbers.get(code).copied() }
@@ -108,7 +103,8 @@ struct Invoiced {
 /// Numbers of users who are nobody's customers begin here: each is there for one invoice.
 pub const GUESTS: u64 = 1 << 32;
 
-/// Reads a year of a real shop's invoices (UCI Online Retail). An invoice whose number begins with C cancels, and does not say
+/// Reads a year of a real shop's invoices (UCI Online Retail). Items are listed when they are first sold, in one category with those
+/// whose codes begin with the same two digits: stock codes that are alike are of things that are. An invoice whose number begins with C cancels, and does not say
 /// which order. Lines without goods, as postage, and stock that was written off are left out. An invoice may have hundreds of
 /// lines in a minute: nobody is taken for a bot.
 ///
@@ -129,7 +125,8 @@ pub fn online_retail(file: &Path) -> anyhow::Result<Lines> {
         }
         let new = orders.len() as u64;
         let order = *orders.entry(invoice).or_insert(new);
-        lines.push(Line {
+        let (category, known) = (code[..2].parse().ok(), names.codes.len() as u64);
+        let line = Line {
             id: lines.len() as u64,
             time: time * 1_000,
             kind: if cancelled { Kind::Cancellation } else { Kind::Purchase },
@@ -140,7 +137,13 @@ pub fn online_retail(file: &Path) -> anyhow::Result<Lines> {
             number: Some(quantity.abs()),
             amount: Some(price),
             currency: None,
-        });
+        };
+        if line.item == Some(known) {
+            let listed =
+                Line { kind: Kind::Listed, user: None, order: None, category, number: None, amount: None, ..line };
+            lines.push(listed);
+        }
+        lines.push(Line { id: lines.len() as u64, ..line });
     }
     let without_goods = (without_goods > 0)
         .then(|| format!("{without_goods} lines without goods, as postage, or of stock that was written off"));

@@ -149,7 +149,7 @@ pub fn forget(events: &[(Millis, ShopEvent)], users: &[u64], kept: Kept, audit: 
     tell(Vec::new(), last)?;
     let take = || std::mem::take(&mut *counts.lock().unwrap_or_else(PoisonError::into_inner));
     take();
-    let wishes = users.iter().map(|user| ShopEvent { user: *user, action: Action::Forget }).collect();
+    let wishes = users.iter().map(|user| ShopEvent::new(*user, Action::Forget)).collect();
     let began = Instant::now();
     tell(wishes, last + 1)?;
     let (took, changes) = (began.elapsed(), take());

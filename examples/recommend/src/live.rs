@@ -15,7 +15,6 @@
 //! there lately are made anew, one after the other, and those of others dropped until they come again: so nothing of the
 //! forgotten one is left.
 
-use std::rc::Rc;
 use tidemill::hash::stable_hash;
 use tidemill::time::{hours, minutes};
 use tidemill::{Collection, Millis, Result, Stream, Update};
@@ -23,8 +22,8 @@ use tidemill_events::{AsOf, Asked, AskedOfSeveral, Respondent, WithEachRow};
 use tidemill_inference::{Infer, Pool, Score};
 use tidemill_recommend::{
     Anew, ByLinks, Fact, Feedback, Hidden, Hiding, ItemRow, LastItems, Learned, Lessons, ListRules, Nearest,
-    Neighbours, Ranked, Ranker, Ranking, Session, Standing, Suggested, Suggestion, Suggestions, Touch, Trends,
-    WeightsRow, WithItems, lists,
+    Neighbours, Ranked, Ranker, Ranking, Session, Standing, Suggested, Suggestion, Suggestions, Touch, Trending,
+    Trends, WeightsRow, WithItems, lists,
 };
 use tidemill_shop::{Action, Held, Trend};
 
@@ -115,13 +114,12 @@ pub struct Kept<'s> {
     pub weights: Collection<'s, WeightsRow>,
 }
 
-/// Builds the graph. `category` says what an item is one of; it is not a generic parameter, so that the graph is compiled once.
+/// Builds the graph.
 pub fn recommend<'s>(
     held: Stream<'s, Update<Held>>,
     given: Given<'s>,
     taste: Option<&Pool<Taste>>,
     settings: Settings,
-    category: Rc<dyn Fn(u64) -> u64>,
 ) -> Result<Kept<'s>> {
     let touches = held.clone().filter_map(|Update { row: Held { time, seq, event }, diff }| match event.action {
         Action::View { item } | Action::Purchase { item, .. } => {
@@ -169,12 +167,13 @@ pub fn recommend<'s>(
         let items = session.items[session.items.len().saturating_sub(last)..].to_vec();
         Session { items, ..session }
     });
-    let trends = Trends::new(suggested, move |item: Option<&u64>| item.map(|item| category(*item)));
+    let categories = given.facts.clone().map(|fact| Trending::Of(fact.item, Some(fact.category)));
+    let trends = given.trends.map(Trending::In).union(categories);
     let sources = vec![
         Respondent::new(after.clone(), ByLinks::after(last, suggested)),
         Respondent::new(given.together, ByLinks::together(last, suggested)),
         Respondent::new(short, Neighbours::new(nearest, suggested)),
-        Respondent::new(given.trends, trends),
+        Respondent::new(trends, Trends::new(suggested, None)),
     ];
     // What is suggested is both ranked and learnt from.
     let asked = asked.ask_several("suggest", AsOf::Now, sources)?;

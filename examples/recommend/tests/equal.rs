@@ -72,7 +72,7 @@ proptest! {
                 0 => Action::Cancellation { order: None, item, quantity },
                 _ => Action::Purchase { order: user * 10 + order, item, quantity, cents: 100 },
             };
-            (0, ShopEvent { user, action })
+            (0, ShopEvent::new(user, action))
         };
         let lines: Vec<_> = lines.into_iter().map(line).collect();
         let of_days: Vec<Day> =
@@ -85,7 +85,7 @@ proptest! {
 
     #[test]
     fn nothing_is_left_of_users_who_are_forgotten(views in prop::collection::vec((0u64..5, 0u64..7), 1..80)) {
-        let views: Vec<_> = (0..).zip(views).map(|(time, (user, item))| (time, ShopEvent { user, action: Action::View { item } })).collect();
+        let views: Vec<_> = (0..).zip(views).map(|(time, (user, item))| (time, ShopEvent::new(user, Action::View { item }))).collect();
         let others: Vec<_> = views.iter().copied().filter(|view| view.1.user > 1).collect();
         let forgotten = forget(&views, &[0, 1], Kept::Everything, true).unwrap();
         let never = forget(&others, &[], Kept::Everything, true).unwrap();

@@ -11,7 +11,7 @@ pub mod show;
 pub mod train;
 
 use anyhow::ensure;
-use behaviour::catalogue::{Catalogue, show};
+use behaviour::print::show_category;
 use bundles::input::Names;
 use fraud::serving::{Padding, Scorer};
 use recommend::taste::Taste;
@@ -20,7 +20,6 @@ use shop::to_read::{List, Suggestion};
 use shop::training::{FRAUD, TASTE};
 use shop_simulator::rules;
 use std::path::Path;
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use tidemill::Report;
 use tidemill::time::{days, hours};
@@ -29,7 +28,7 @@ use tidemill_recommend::Ranked;
 use tidemill_shop::Reason;
 
 /// The graph's options, with the models that are in `models`, of which there must be one at least.
-pub fn options(catalogue: Catalogue, models: Option<&Path>) -> anyhow::Result<Options> {
+pub fn options(models: Option<&Path>) -> anyhow::Result<Options> {
     let taste = models.filter(|folder| has(folder, TASTE)).map(|folder| Taste::pool(folder, TASTE, 20));
     let scorer = scorer(models, Padding::No);
     if let Some(folder) = models {
@@ -46,7 +45,6 @@ pub fn options(catalogue: Catalogue, models: Option<&Path>) -> anyhow::Result<Op
         refresh: None,
         rules: rules()?,
         lists: recommend::live::Settings::default(),
-        catalogue: Arc::new(catalogue),
         taste,
         scorer,
     })
@@ -70,13 +68,13 @@ pub fn by_reason(mut dropped: Vec<(Reason, u64)>) -> String {
 }
 
 /// A list for reading: each item with its reason.
-pub fn print_list(list: &Ranked<u64, u64>, catalogue: &Catalogue, names: &Names) {
+pub fn print_list(list: &Ranked<u64, u64>, category: impl Fn(u64) -> Option<u64>, names: &Names) {
     for (place, Suggestion { item, reason, because }) in (1..).zip(List::from(list.clone()).items) {
         let because = because.map_or_else(String::new, |item| format!(" item {}", names.show(item)));
         println!(
             "    {place:>2}. item {:<6} (category {:>3})   {reason}{because}",
             names.show(item),
-            show(catalogue.category(item))
+            show_category(category(item))
         );
     }
 }

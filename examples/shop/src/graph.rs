@@ -1,28 +1,25 @@
 //! One stream, four answers.
 //!
 //! ```text
-//! lines ── cleaning ─┬─ users' events ─┬─ ledger ── what holds ─┬─ what should this shopper see next?   recommend::live
-//!                    │                 │                        ├─ what is bought together?             bundles
-//!                    │                 │                        └─ what do users do?                    behaviour
-//!                    │                 └─ payments, chargebacks ── is this payment a fraud?             fraud::graph
-//!                    └─ items' events ── categories, stock
+//! lines ── cleaning ─┬─ users' events ─┬─ categories ── ledger ── what holds ─┬─ what should this shopper see next?   recommend::live
+//!                    │                 │       │                              ├─ what is bought together?             bundles
+//!                    │                 │       │                              └─ what do users do?                    behaviour
+//!                    │                 └───────┼─ payments, verdicts ──────────── is this payment a fraud?            fraud::graph
+//!                    └─ items' events ─── facts: category, price, stock
 //! ```
 
-use behaviour::catalogue::Catalogue;
-use behaviour::graph::{Categories, Doings, doings};
+use behaviour::graph::{Doings, doings};
 use bundles::graph::{bundles, users};
 use fraud::features::Features;
 use fraud::graph::current_features;
 use fraud::serving::Scorer;
 use recommend::live::{self, Given, Kept, recommend};
 use recommend::taste::Taste;
-use std::rc::Rc;
-use std::sync::Arc;
 use tidemill::{Collection, Context, Events, Millis, Process, Reject, Stream, Timing, Update};
 use tidemill_inference::{Infer, Pool, Score};
 use tidemill_recommend::{Baskets, BundleRow, Fact};
 use tidemill_shop::{
-    Action, Clean, Cleaning, CountReasons, Facts, Forgotten, Held, Ledger, Ledgers, Line, Reason, Rules,
+    Action, Categorised, Clean, Cleaning, CountReasons, Facts, Forgotten, Held, Ledger, Ledgers, Line, Reason, Rules,
 };
 
 use crate::payments::{LABEL_DELAY, Payments, SCORED, payments};
@@ -40,8 +37,6 @@ pub struct Options {
     pub lists: live::Settings,
     /// All lists are made anew when this time has come, in ms since 1970 UTC: the end of a history that is read in.
     pub refresh: Option<Millis>,
-    /// The categories of items.
-    pub catalogue: Arc<Catalogue>,
     /// Tells what histories lead to.
     pub taste: Option<Pool<Taste>>,
     /// Tells how likely a payment is a fraud.
@@ -78,19 +73,15 @@ pub fn answers<'s>(lines: Stream<'s, Line>, options: &Options) -> tidemill::Resu
         Clean::Shopper(event) => (Some(event), None),
         Clean::Item(event) => (None, Some(event)),
     });
-    let facts = items.facts("items")?.map(|fact| Fact {
-        item: fact.item,
-        category: fact.category,
-        in_stock: fact.left != Some(0),
-    });
+    let facts = items.facts("items")?;
+    let events = events.categorised("categories", facts.clone())?;
+    let facts = facts.map(|fact| Fact { item: fact.item, category: fact.category, in_stock: fact.left != Some(0) });
     let Ledger { held, forgotten, late } =
         events.clone().key_by(|event| event.user).ledger("what holds", options.keep)?;
     let reasons = dropped.map(|line| line.reason).union(late.map(|_| Reason::TooLate));
     let dropped = reasons.count_reasons("dropped")?;
 
-    let catalogue = Arc::clone(&options.catalogue);
-    let category: Categories = Rc::new(move |item| catalogue.category(item));
-    let doings = doings(held.clone(), options.half_life, Rc::clone(&category))?;
+    let doings = doings(held.clone(), options.half_life)?;
     let (bundles, baskets) = (bundles(held.clone())?, users(held.clone())?);
 
     let scores = match &options.scorer {
@@ -112,7 +103,7 @@ pub fn answers<'s>(lines: Stream<'s, Line>, options: &Options) -> tidemill::Resu
     }
     let together = bundles.clone().flat_map(|row| if let BundleRow::Item(row) = row { Some(row) } else { None });
     let given = Given { facts: facts.clone(), trends: doings.trends.clone(), together, again };
-    let kept = recommend(held.clone(), given, options.taste.as_ref(), options.lists, category)?;
+    let kept = recommend(held.clone(), given, options.taste.as_ref(), options.lists)?;
     Ok(Answers { kept, bundles, baskets, doings, scores, dropped, facts, held, forgotten })
 }
 

@@ -5,13 +5,11 @@ use crate::graph::{Options, answers};
 use crate::record::{Recorder, compare};
 use crate::replay::{Ran, replay};
 use crate::training::{FRAUD, Past, TASTE};
-use behaviour::catalogue::Catalogue;
 use fraud::serving::{Padding, Scorer};
 use recommend::graph::Rows;
 use recommend::taste::Taste;
 use recommend::transformer;
 use shop_simulator::{Settings, Simulation};
-use std::sync::Arc;
 use tidemill::time::{days, hours, minutes};
 use tidemill::{Config, Events, Millis, Timing, execute};
 use tidemill_inference::{Pool, PoolConfig};
@@ -28,7 +26,6 @@ fn options() -> Options {
         rules: shop_simulator::rules().unwrap(),
         lists: recommend::live::Settings { learns: false, ..Default::default() },
         refresh: None,
-        catalogue: Arc::new(Catalogue::simulated(&settings())),
         taste: None,
         scorer: None,
     }
@@ -163,8 +160,7 @@ fn what_was_trained_on_history_answers_what_comes_after() {
     let path = folder.path().join(FRAUD);
     let scorer = Some(Pool::new(PoolConfig::default(), move || Scorer::load(&path, Padding::Full)));
     let lists = recommend::live::Settings { from: until, ..options().lists };
-    let catalogue = Arc::new(Catalogue::simulated(&settings));
-    let options = Options { scorer, lists, catalogue, ..options() };
+    let options = Options { scorer, lists, ..options() };
     let run = |workers| {
         let options = Options { taste: Some(Taste::pool(folder.path(), TASTE, 20)), ..options.clone() };
         replay(lines.clone(), &options, Config::workers(workers), Recorder::default()).unwrap()

@@ -1,6 +1,7 @@
 //! Sources of suggestions that follow a collection: what [`Suggestions`] are asked of in the graph.
 
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
@@ -81,28 +82,48 @@ impl<U: Key + ExchangeData, I: Key + ExchangeData> Index for Neighbours<U, I> {
     }
 }
 
-/// Suggests what weighs most in all, and in the categories of a user's last items.
+/// What [`Trends`] follow.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Trending<I, G> {
+    /// What an item weighs in a group.
+    In(Summed<G, I>),
+    /// An item, and the group that is its own.
+    Of(I, G),
+}
+
+/// Suggests what weighs most in the group of a user's last item, and in all.
 pub struct Trends<U, I, G> {
     groups: FxHashMap<G, BTreeSet<(Reverse<i64>, I)>>,
-    /// The groups to look at for an item.
-    of: Box<dyn Fn(Option<&I>) -> G>,
+    of: FxHashMap<I, G>,
+    all: G,
     n: usize,
     users: PhantomData<fn(U)>,
 }
 
 impl<U, I: Key, G: Key> Trends<U, I, G> {
-    /// Suggests `n` items: the first ones of the group `of` the last item, then those of all (`of` none).
-    pub fn new(n: usize, of: impl Fn(Option<&I>) -> G + 'static) -> Self {
-        Trends { groups: FxHashMap::default(), of: Box::new(of), n, users: PhantomData }
+    /// Suggests `n` items: the first ones of the group of the last item, then those of the group of `all`.
+    pub fn new(n: usize, all: G) -> Self {
+        Trends { groups: FxHashMap::default(), of: FxHashMap::default(), all, n, users: PhantomData }
     }
 }
 
 impl<U: Key, I: Key + ExchangeData, G: Key + ExchangeData> Index for Trends<U, I, G> {
-    type Row = Summed<G, I>;
+    type Row = Trending<I, G>;
     type Question = Suggestions<U, I>;
     type Answer = Vec<Suggestion<I>>;
 
-    fn change(&mut self, Summed { key, item, sum }: Summed<G, I>, diff: isize) {
+    fn change(&mut self, row: Trending<I, G>, diff: isize) {
+        let Summed { key, item, sum } = match row {
+            Trending::In(row) => row,
+            Trending::Of(item, group) => {
+                if diff > 0 {
+                    _ = self.of.insert(item, group)
+                } else {
+                    _ = self.of.remove(&item)
+                }
+                return;
+            }
+        };
         let group = self.groups.entry(key.clone()).or_default();
         if diff > 0 {
             group.insert((Reverse(sum), item));
@@ -116,8 +137,8 @@ impl<U: Key, I: Key + ExchangeData, G: Key + ExchangeData> Index for Trends<U, I
 
     fn answer(&mut self, Suggestions { history, .. }: &Suggestions<U, I>) -> Vec<Suggestion<I>> {
         let mut found: Vec<Suggestion<I>> = Vec::new();
-        let groups = history.last().map(|last| (self.of)(Some(last))).into_iter().chain([(self.of)(None)]);
-        for group in groups.filter_map(|group| self.groups.get(&group)) {
+        let groups = history.last().and_then(|last| self.of.get(last)).into_iter().chain([&self.all]);
+        for group in groups.filter_map(|group| self.groups.get(group)) {
             for (_, item) in group {
                 if found.len() < self.n && !history.contains(item) && found.iter().all(|other| other.item != *item) {
                     // The places are what is told: weights of two groups do not compare.

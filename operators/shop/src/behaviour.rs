@@ -40,20 +40,15 @@ pub struct Rfm {
 }
 
 /// What is counted of a stream of changes of which events hold. All of it follows cancellations, expiry and users who are
-/// forgotten: it is at each epoch what counting the events that hold would give.
+/// forgotten: it is at each epoch what counting the events that hold would give. An item's category is that of the event.
 pub trait Behaviour<'s> {
     /// How many items of each category were looked at, put into a cart and bought in each span of `span` ms, by the times of
-    /// the events; spans begin at multiples of `span`. `category` says of which an item is.
+    /// the events; spans begin at multiples of `span`.
     ///
     /// # Errors
     ///
     /// [`Error::Graph`](tidemill::Error::Graph) if the name is taken.
-    fn funnel(
-        self,
-        name: &str,
-        span: Millis,
-        category: impl Fn(u64) -> u64 + 'static,
-    ) -> Result<Collection<'s, Funnel>>;
+    fn funnel(self, name: &str, span: Millis) -> Result<Collection<'s, Funnel>>;
 
     /// The `n` categories that interest each user most: a view counts 1, four or five stars 2, an item in the cart 3, one bought 5,
     /// and an item the user does not want, or has given one or two stars, takes 5 away.
@@ -61,12 +56,7 @@ pub trait Behaviour<'s> {
     /// # Errors
     ///
     /// [`Error::Graph`](tidemill::Error::Graph) if the name is taken.
-    fn interests(
-        self,
-        name: &str,
-        n: usize,
-        category: impl Fn(u64) -> u64 + 'static,
-    ) -> Result<Collection<'s, Interest>>;
+    fn interests(self, name: &str, n: usize) -> Result<Collection<'s, Interest>>;
 
     /// How recently, how often and for how much each user has bought.
     ///
@@ -77,12 +67,7 @@ pub trait Behaviour<'s> {
 }
 
 impl<'s> Behaviour<'s> for Stream<'s, Update<Held>> {
-    fn funnel(
-        self,
-        name: &str,
-        span: Millis,
-        category: impl Fn(u64) -> u64 + 'static,
-    ) -> Result<Collection<'s, Funnel>> {
+    fn funnel(self, name: &str, span: Millis) -> Result<Collection<'s, Funnel>> {
         let span = span.max(1);
         let steps = self.flat_map(move |Update { row: Held { time, event, .. }, diff }| {
             let stage = match event.action {
@@ -91,19 +76,13 @@ impl<'s> Behaviour<'s> for Stream<'s, Update<Held>> {
                 Action::Purchase { .. } => Stage::Purchase,
                 _ => return None,
             };
-            let key = (category(event.action.item()?), time.div_euclid(span) * span);
-            Some((key, stage, diff as i64))
+            Some(((event.category, time.div_euclid(span) * span), stage, diff as i64))
         });
         steps.key_by(|step| step.0).top_sums(name, STAGES, |step| (step.1, step.2))
     }
 
-    fn interests(
-        self,
-        name: &str,
-        n: usize,
-        category: impl Fn(u64) -> u64 + 'static,
-    ) -> Result<Collection<'s, Interest>> {
-        let weighed = self.flat_map(move |Update { row: Held { event, .. }, diff }| {
+    fn interests(self, name: &str, n: usize) -> Result<Collection<'s, Interest>> {
+        let weighed = self.flat_map(|Update { row: Held { event, .. }, diff }| {
             let weight = match event.action {
                 Action::View { .. } => 1,
                 Action::Rating { stars: 4.., .. } => 2,
@@ -112,7 +91,7 @@ impl<'s> Behaviour<'s> for Stream<'s, Update<Held>> {
                 Action::NotInterested { .. } | Action::Rating { stars: ..=2, .. } => -5,
                 _ => return None,
             };
-            Some((event.user, category(event.action.item()?), weight * diff as i64))
+            Some((event.user, event.category, weight * diff as i64))
         });
         weighed.key_by(|event| event.0).top_sums(name, n, |event| (event.1, event.2))
     }
@@ -173,7 +152,7 @@ impl Maintain for Bought {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Ledgers, ShopEvent};
+    use crate::{Ledgers, NO_CATEGORY, ShopEvent};
     use tidemill::harness::Harness;
     use tidemill::time::{days, hours};
     use tidemill::{Config, Events, Memory, Timing, execute};
@@ -182,7 +161,7 @@ mod tests {
     fn whoever_has_bought_nothing_any_more_is_not_kept() {
         let mut harness = Harness::maintain(2, |change: &Update<Held>| change.row.event.user, || Bought);
         let action = Action::Purchase { order: 1, item: 2, quantity: 1, cents: 5 };
-        let row = Held { time: 1, seq: Seq::new(0, 1), event: ShopEvent { user: 3, action } };
+        let row = Held { time: 1, seq: Seq::new(0, 1), event: ShopEvent::new(3, action) };
         harness.push(1, Update { row, diff: 1 });
         harness.watermark(2);
         assert!(!harness.is_empty());
@@ -203,10 +182,13 @@ mod tests {
         let (to_funnels, to_interests, to_rfm) = (funnels.clone(), interests.clone(), rfm.clone());
         execute(Config { epoch_records: 1, ..Config::workers(workers) }, move |job| {
             let events = job.source("events", Events::new(events.clone()), Timing::by(|event: &Event| event.0))?;
-            let events = events.map(|(_, user, action)| ShopEvent { user, action });
+            let events = events.map(|(_, user, action)| ShopEvent {
+                category: action.item().map_or(NO_CATEGORY, |item| item / 10),
+                ..ShopEvent::new(user, action)
+            });
             let held = events.key_by(|event| event.user).ledger("what holds", days(30))?.held;
-            held.clone().funnel("funnel", hours(1), |item| item / 10)?.sink("funnels", to_funnels.clone())?;
-            held.clone().interests("interests", 2, |item| item / 10)?.sink("interests out", to_interests.clone())?;
+            held.clone().funnel("funnel", hours(1))?.sink("funnels", to_funnels.clone())?;
+            held.clone().interests("interests", 2)?.sink("interests out", to_interests.clone())?;
             held.rfm("rfm")?.sink("rfm out", to_rfm.clone())
         })
         .unwrap();

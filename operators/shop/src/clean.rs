@@ -217,7 +217,7 @@ mod tests {
         lines.push(view(3, START + 1, 2));
         for workers in [1, 2, 4] {
             let (passed, dropped, reasons) = run(lines.clone(), &rules, workers);
-            let event = |user| Clean::Shopper(ShopEvent { user, action: Action::View { item: 1 } });
+            let event = |user| Clean::Shopper(ShopEvent::new(user, Action::View { item: 1 }));
             let expected = [(START, 1), (START + 1, 2), (START + 2, 1), (START + 2, 1)];
             assert_eq!(passed, expected.map(|(time, user)| (time, event(user))));
             let gone = |id, reason| Dropped { id, reason };

@@ -9,6 +9,19 @@ pub struct ShopEvent {
     pub user: u64,
     /// What.
     pub action: Action,
+    /// What the item was one of when the event came; [`NO_CATEGORY`] if nobody had said, and until
+    /// [`Categorised`](crate::Categorised) has looked.
+    pub category: u64,
+}
+
+/// The category of items of which none is known: no shop's own.
+pub const NO_CATEGORY: u64 = u64::MAX;
+
+impl ShopEvent {
+    /// One whose item's category nobody has looked for.
+    pub fn new(user: u64, action: Action) -> Self {
+        ShopEvent { user, action, category: NO_CATEGORY }
+    }
 }
 
 /// What a user did.

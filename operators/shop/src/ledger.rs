@@ -325,7 +325,7 @@ mod tests {
                 let mut batch: Vec<_> = batch.into_iter().map(|(offset, user, action)| {
                     let seq = Seq::new(0, number);
                     number += 1;
-                    (watermark - step + offset, seq, ShopEvent { user, action })
+                    (watermark - step + offset, seq, ShopEvent::new(user, action))
                 }).collect();
                 batch.iter().for_each(|(time, _, event)| harness.push(*time, *event));
                 harness.watermark(watermark);

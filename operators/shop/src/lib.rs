@@ -17,7 +17,7 @@
 //! let to_out = out.clone();
 //! execute(Config::workers(1), move |job| {
 //!     let events = job.source("events", Events::new(events.clone()), Timing::by(|event: &(i64, Action)| event.0))?;
-//!     let events = events.map(|(_, action)| ShopEvent { user: 8, action });
+//!     let events = events.map(|(_, action)| ShopEvent::new(8, action));
 //!     let held = events.key_by(|event| event.user).ledger("what holds", days(365))?.held;
 //!     held.rfm("habits")?.sink("out", to_out.clone())
 //! })?;
@@ -28,6 +28,7 @@
 #![deny(missing_docs)]
 
 mod behaviour;
+mod categories;
 mod clean;
 mod event;
 mod items;
@@ -37,8 +38,9 @@ mod segment;
 mod trending;
 
 pub use behaviour::{Behaviour, Funnel, Interest, Rfm, Stage};
+pub use categories::Categorised;
 pub use clean::{Clean, Cleaning, CountReasons, Dropped, Rates, Reason, Rules};
-pub use event::{Action, ItemChange, ItemEvent, ShopEvent};
+pub use event::{Action, ItemChange, ItemEvent, NO_CATEGORY, ShopEvent};
 pub use items::{Facts, ItemFact};
 pub use ledger::{Forgotten, Held, Ledger, Ledgers};
 pub use line::{Currency, Kind, Line};

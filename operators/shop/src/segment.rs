@@ -316,7 +316,7 @@ mod tests {
             execute(Config { epoch_records: 1, ..Config::workers(workers) }, move |job| {
                 let timing = Timing::by(|event: &(Millis, (u64, Action))| event.0);
                 let events = job.source("events", Events::new(events.clone()), timing)?;
-                let events = events.map(|(_, (user, action))| ShopEvent { user, action });
+                let events = events.map(|(_, (user, action))| ShopEvent::new(user, action));
                 let held = events.key_by(|event| event.user).ledger("what holds", days(365))?.held;
                 let segments = held.rfm("rfm")?.segments("segments", Thresholds::default())?;
                 segments.clone().sink("segments out", to_segments.clone())?;

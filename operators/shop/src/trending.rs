@@ -21,8 +21,8 @@ pub type Trend<G> = Summed<G, u64>;
 /// Streams of changes of which events hold.
 pub trait Trending<'s> {
     /// The `n` items of each group whose events weigh most: a view counts 1, an item put into the cart 3, one bought 5,
-    /// each halved with every `half_life` ms of age. `groups` says in which groups an item is, such as its category and
-    /// one for all.
+    /// each halved with every `half_life` ms of age. `groups` says in which groups an item of a category is, such as this and one
+    /// for all; an item that was of several categories counts in each what happened while it was.
     ///
     /// Age is counted in whole spans of an eighth of the half-life, between the span of the event and that of the
     /// watermark; what is ahead of the watermark is new, and after 64 spans, where it would count a 256th, an event
@@ -59,21 +59,25 @@ impl<'s> Trending<'s> for Stream<'s, Update<Held>> {
                 Action::Purchase { .. } => 5,
                 _ => return None,
             };
-            Some(Counted { item: event.action.item()?, time, count: count * diff as i64 })
+            let item = (event.action.item()?, event.category);
+            Some(Counted { item, time, count: count * diff as i64 })
         });
         let ageing =
             counted.key_by(|counted| counted.item).kernel(&format!("{name}: ageing"), Ageing::new(half_life))?.0;
-        let grouped = ageing.flat_map(move |(item, weight)| {
-            groups(item).into_iter().map(move |group| (group, item, weight)).collect::<Vec<_>>()
+        let grouped = ageing.flat_map(move |((item, category), weight)| {
+            groups(category).into_iter().map(move |group| (group, item, weight)).collect::<Vec<_>>()
         });
         grouped.key_by(|change| change.0.clone()).top_sums(name, n, |change| (change.1, change.2))
     }
 }
 
+/// An item, and its category.
+type Item = (u64, u64);
+
 /// So much happened with an item at a time.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Counted {
-    item: u64,
+    item: Item,
     time: Millis,
     count: i64,
 }
@@ -136,8 +140,8 @@ impl History {
 struct Ageing {
     half_life: Millis,
     span: Millis,
-    items: Keys<u64, History>,
-    touched: Vec<u64>,
+    items: Keys<Item, History>,
+    touched: Vec<Item>,
 }
 
 impl Ageing {
@@ -152,7 +156,7 @@ const AGED: u16 = u16::MAX - 2;
 impl Kernel for Ageing {
     type In = Counted;
     /// An item, and what is added to its weight.
-    type Out = Record<(u64, i64)>;
+    type Out = Record<(Item, i64)>;
 
     fn kind(&self) -> String {
         format!("weights with a half-life of {}", show(self.half_life))
@@ -180,7 +184,7 @@ impl Kernel for Ageing {
         // The end of the input makes nothing old.
         let time = if at.after == END { at.before } else { at.after };
         let now = time.div_euclid(self.span);
-        let mut say = |item: u64, history: &mut History| {
+        let mut say = |item: Item, history: &mut History| {
             let change = history.say(now);
             if change != 0 {
                 emit.out.push(Record { time, seq: Seq::new(AGED, stable_hash(&item)), value: (item, change) });
@@ -210,7 +214,7 @@ impl Kernel for Ageing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Ledgers, ShopEvent};
+    use crate::{Ledgers, NO_CATEGORY, ShopEvent};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
     use tidemill::harness::Harness;
@@ -235,7 +239,7 @@ mod tests {
         ) {
             const HALF_LIFE: Millis = 800;
             let mut harness = Harness::kernel(workers, |counted: &Counted| counted.item, || Ageing::new(HALF_LIFE));
-            let (mut held, mut weights) = (Vec::<Counted>::new(), BTreeMap::<u64, i64>::new());
+            let (mut held, mut weights) = (Vec::<Counted>::new(), BTreeMap::<Item, i64>::new());
             let mut watermark = 100_000;
             for (epoch, (events, step)) in epochs.into_iter().enumerate() {
                 for (offset, item, count) in events {
@@ -244,7 +248,7 @@ mod tests {
                         let gone = held.swap_remove(offset.unsigned_abs() as usize % held.len());
                         harness.push(gone.time, Counted { count: -gone.count, ..gone });
                     } else if count > 0 {
-                        let counted = Counted { item, time: watermark + offset, count };
+                        let counted = Counted { item: (item, item % 2), time: watermark + offset, count };
                         harness.push(counted.time, counted);
                         held.push(counted);
                     }
@@ -259,7 +263,7 @@ mod tests {
                 said.sort();
                 prop_assert!(said.windows(2).all(|pair| pair[0] < pair[1]), "an item is told of once an epoch");
                 weights.retain(|_, weight| *weight != 0);
-                let mut expected = BTreeMap::<u64, i64>::new();
+                let mut expected = BTreeMap::<Item, i64>::new();
                 for Counted { item, time, count } in &held {
                     let age = watermark.div_euclid(100) - time.div_euclid(100);
                     if age < 64 {
@@ -291,9 +295,12 @@ mod tests {
             execute(Config { epoch_records: 1, ..Config::workers(workers) }, move |job| {
                 let timing = Timing::by(|event: &(Millis, u64, Action)| event.0);
                 let events = job.source("events", Events::new(events.clone()), timing)?;
-                let events = events.map(|(_, user, action)| ShopEvent { user, action });
+                let events = events.map(|(_, user, action)| ShopEvent {
+                    category: action.item().map_or(NO_CATEGORY, |item| item / 10),
+                    ..ShopEvent::new(user, action)
+                });
                 let held = events.key_by(|event| event.user).ledger("what holds", days(30))?.held;
-                let groups = |item| [None, Some(item / 10)];
+                let groups = |category| [None, Some(category)];
                 held.trending("trending", 2, hours(8), groups)?.sink("out", to_out.clone())
             })
             .unwrap();

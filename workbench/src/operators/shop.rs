@@ -10,7 +10,7 @@ use tidemill_shop::{Action, Behaviour, Held, Ledgers, ShopEvent};
 pub(super) const OPERATORS: &[Operator] = &[
     Operator::new("shop", "ledger", State::Goes, |name, events| end(held(name, events)?)),
     Operator::new("shop", "ledger, funnel", State::Goes, |name, events| {
-        end_rows(held(name, events)?.funnel(&format!("{name} by minute"), minutes(1), |item| item % 10)?)
+        end_rows(held(name, events)?.funnel(&format!("{name} by minute"), minutes(1))?)
     }),
     Operator::new("recommend", "ledger, last 50 items", State::Goes, |name, events| {
         let touches = touches(held(name, events)?);
@@ -25,8 +25,10 @@ pub(super) const OPERATORS: &[Operator] = &[
 ];
 
 fn held<'s>(name: &str, events: Stream<'s, Event>) -> Result<Stream<'s, Update<Held>>> {
-    let views =
-        events.map(|event| ShopEvent { user: event.user.into(), action: Action::View { item: event.item.into() } });
+    let views = events.map(|event| ShopEvent {
+        category: u64::from(event.item) % 10,
+        ..ShopEvent::new(event.user.into(), Action::View { item: event.item.into() })
+    });
     Ok(views.key_by(|event| event.user).ledger(name, minutes(5))?.held)
 }
 

@@ -29,7 +29,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let views = |users: &BTreeMap<u32, Vec<u32>>| -> Vec<(Millis, ShopEvent)> {
         let of = |(user, items): (&u32, &Vec<u32>)| {
             let user = u64::from(*user);
-            let view = |item: &u32| ShopEvent { user, action: Action::View { item: u64::from(*item) } };
+            let view = |item: &u32| ShopEvent::new(user, Action::View { item: u64::from(*item) });
             items.iter().map(view).collect::<Vec<_>>()
         };
         (0..).zip(users.iter().flat_map(of)).collect()

@@ -1,6 +1,6 @@
 //! `recommend run`: the lists of a shop, of a file or simulated.
 
-use behaviour::catalogue::{Catalogue, show};
+use behaviour::print::show_category;
 use bundles::input::{Lines, Names, warn};
 use recommend::data::lines::Files;
 use recommend::graph::Rows;
@@ -8,12 +8,10 @@ use recommend::live::{Given, SOURCES, Settings, recommend};
 use recommend::taste::Taste;
 use shop_simulator::{Flags, SimulatedShop, Truth, rules};
 use std::path::PathBuf;
-use std::rc::Rc;
-use std::sync::Arc;
 use tidemill::time::{days, hours, minutes};
-use tidemill::{Config, Events, Timing, Update, execute};
+use tidemill::{Config, Events, Table, Timing, Update, execute};
 use tidemill_recommend::{Fact, Ranked, Touch, WithItems};
-use tidemill_shop::{Action, Clean, Cleaning, Facts, Ledgers, Line, Trending};
+use tidemill_shop::{Action, Categorised, Clean, Cleaning, Facts, ItemFact, Ledgers, Line, Trending};
 
 /// The flags of `recommend run`.
 #[derive(clap::Args)]
@@ -32,19 +30,17 @@ pub struct Arguments {
 /// Keeps the lists of all shoppers, and prints some.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let settings = arguments.simulated.settings();
-    let (lines, rules, names, catalogue) = match arguments.files.read(&arguments.simulated)? {
+    let (lines, rules, names) = match arguments.files.read(&arguments.simulated)? {
         Some(Lines { lines, rules, names, left_out }) => {
             warn(&left_out);
-            let catalogue = Catalogue::of(&lines, &names);
-            (Some(lines), rules, names, catalogue)
+            (Some(lines), rules, names)
         }
-        None => (None, rules()?, Names::default(), Catalogue::simulated(&settings)),
+        None => (None, rules()?, Names::default()),
     };
     let truth = lines.is_none().then(|| Truth::new(settings.clone()));
-    let catalogue = Arc::new(catalogue);
     let taste = arguments.models.as_deref().map(|folder| Taste::pool(folder, "shop", 20));
-    let lists = Rows::default();
-    let (to_lists, of, input) = (lists.clone(), Arc::clone(&catalogue), lines.map(Events::new));
+    let (lists, facts) = (Rows::default(), Table::new(|fact: &ItemFact| fact.item));
+    let (to_lists, to_facts, input) = (lists.clone(), facts.clone(), lines.map(Events::new));
     let report = execute(Config::from_flags(&arguments.engine)?, move |job| {
         let bounds = rules.clone();
         let timing = Timing::by(move |line: &Line| bounds.event_time(line)).disorder(minutes(1));
@@ -57,18 +53,16 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Clean::Shopper(event) => (Some(event), None),
             Clean::Item(event) => (None, Some(event)),
         });
-        let facts = items.facts("items")?.map(|fact| Fact {
-            item: fact.item,
-            category: fact.category,
-            in_stock: fact.left != Some(0),
-        });
+        let facts = items.facts("items")?;
+        facts.clone().sink("items out", to_facts.clone())?;
+        let events = events.categorised("categories", facts.clone())?;
+        let facts = facts.map(|fact| Fact { item: fact.item, category: fact.category, in_stock: fact.left != Some(0) });
         let forgets = events.clone().with_times().filter_map(|(time, event)| match event.action {
             Action::Forget => Some(time),
             _ => None,
         });
         let held = events.key_by(|event| event.user).ledger("what holds", days(365))?.held;
-        let grouping = Arc::clone(&of);
-        let groups = move |item| [None, Some(grouping.category(item))];
+        let groups = |category| [None, Some(category)];
         let trends = held.clone().trending("trends", 40, hours(24), groups)?;
         let lines = held.clone().filter_map(|Update { row, diff }| match row.event.action {
             Action::Purchase { order, item, .. } => {
@@ -78,9 +72,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         });
         let together = lines.key_by(|line| line.row.owner).companions("what goes together", 100, 50)?;
         let given = Given { facts, trends, together, again: forgets };
-        let of = Arc::clone(&of);
-        let category = Rc::new(move |item| of.category(item));
-        let kept = recommend(held, given, taste.as_ref(), Settings::default(), category)?;
+        let kept = recommend(held, given, taste.as_ref(), Settings::default())?;
         kept.lists.sink("lists out", to_lists.clone())
     })?
     .finished()?;
@@ -101,7 +93,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             println!(
                 "  {place:>2}. item {:<5} category {:<3} {source}{because}",
                 names.show(entry.item),
-                show(catalogue.category(entry.item))
+                show_category(facts.get(&entry.item).map(|fact| fact.category))
             );
         }
     }

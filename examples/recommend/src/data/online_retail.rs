@@ -102,9 +102,9 @@ pub fn days_of_events(file: &Path) -> anyhow::Result<Vec<Day>> {
         let (time, day) = (time * 1_000, days(1));
         let end = time.div_euclid(day) * day + day - 1;
         match all.last_mut() {
-            Some(day) if day.time == end => day.lines.push((time, ShopEvent { user, action })),
+            Some(day) if day.time == end => day.lines.push((time, ShopEvent::new(user, action))),
             Some(day) if day.time > end => bail!("{}: its lines are not in order of time", file.display()),
-            _ => all.push(Day { time: end, lines: vec![(time, ShopEvent { user, action })] }),
+            _ => all.push(Day { time: end, lines: vec![(time, ShopEvent::new(user, action))] }),
         }
     }
     Ok(all)

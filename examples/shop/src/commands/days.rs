@@ -2,7 +2,6 @@
 
 use super::options;
 use anyhow::{Context, ensure};
-use behaviour::catalogue::Catalogue;
 use bundles::input::{Lines, online_retail};
 use shop::before_after::uncancelled;
 use shop::graph::Options;
@@ -28,10 +27,10 @@ pub struct Arguments {
 
 /// Compares all that is kept with a recompute of what was not cancelled.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let Lines { lines, rules, names, .. } = online_retail(&arguments.online_retail)?;
+    let Lines { lines, rules, .. } = online_retail(&arguments.online_retail)?;
     // Somebody once bought 80,995 of one, and cancelled it.
     let rules = Rules { most_pieces: 100_000, ..rules };
-    let mut options = Options { rules, ..options(Catalogue::by_code(&lines, &names), None)? };
+    let mut options = Options { rules, ..options(None)? };
     // Lists are of the moment in which their user acted, what was cancelled later included: they are not made here.
     options.lists.from = Millis::MAX;
     let (first, last) = (lines.first().context("no lines")?.time, lines.last().context("no lines")?.time);

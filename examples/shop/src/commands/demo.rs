@@ -4,7 +4,6 @@ use super::input::Input;
 use super::options;
 use super::run::{Screen, answer, print};
 use anyhow::{Context, ensure};
-use behaviour::catalogue::Catalogue;
 use bundles::input::Names;
 use fraud::metrics::{Metrics, Scored};
 use fraud::transaction::Transaction;
@@ -78,7 +77,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let trained_s = began.elapsed().as_secs_f64();
 
     eprintln!("3/3  one stream, four answers …");
-    let mut options = options(Catalogue::simulated(&settings), Some(folder))?;
+    let mut options = options(Some(folder))?;
     // The shop opens now: before that nobody was shown anything.
     options.lists.from = until;
     let screen = Screen::default();
@@ -86,7 +85,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         answer(&Input::Simulated(SimulatedShop::new(settings.clone())), &options, &screen, config())?.finished()?;
 
     println!("\nTidemill, {:.0} s after the start, {} workers\n", began.elapsed().as_secs_f64(), arguments.workers);
-    print(&screen, &options.catalogue, &Names::default());
+    print(&screen, &Names::default());
     let frauds_of = frauds_of(Simulation::new(settings), until)?;
     let scored = screen.scored.lock().unwrap_or_else(PoisonError::into_inner);
     let later = scored.iter().filter(|(payment, _)| payment.time_ms() >= until);

@@ -2,7 +2,6 @@
 
 use super::{options, why_it_ended};
 use anyhow::Context;
-use behaviour::catalogue::Catalogue;
 use bundles::input::Lines;
 use recommend::data::lines::Files;
 use rustc_hash::FxHashMap;
@@ -11,6 +10,7 @@ use shop::forgotten::{Went, report};
 use shop::graph::{Options, answers};
 use shop_simulator::{Flags, Simulation, rules};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,6 +29,9 @@ pub struct Arguments {
     /// So many users, those with the most lines.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
     forget: u64,
+    /// A folder with models: to tell frauds, and with the Transformer.
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
     #[command(flatten)]
     engine: tidemill::Flags,
 }
@@ -52,16 +55,9 @@ const DISORDER: Millis = minutes(1);
 
 /// Reads history, has the users forgotten at once, and measures.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let (mut lines, rules, catalogue) = match arguments.files.read(&arguments.shop)? {
-        Some(Lines { lines, rules, names, .. }) => {
-            let catalogue = Catalogue::of(&lines, &names);
-            (lines, rules, catalogue)
-        }
-        None => {
-            let settings = arguments.shop.settings();
-            let catalogue = Catalogue::simulated(&settings);
-            (Simulation::new(settings).collect(), rules()?, catalogue)
-        }
+    let (mut lines, rules) = match arguments.files.read(&arguments.shop)? {
+        Some(Lines { lines, rules, .. }) => (lines, rules),
+        None => (Simulation::new(arguments.shop.settings()).collect(), rules()?),
     };
     lines.retain(|line| line.kind != Kind::Forget && rules.check(line).is_ok());
     let mut counts: FxHashMap<u64, usize> = FxHashMap::default();
@@ -71,7 +67,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     users.truncate(arguments.forget as usize);
     let last = lines.iter().map(|line| line.time).max().context("there are no lines")?;
 
-    let options = Options { rules, ..options(catalogue, None)? };
+    let options = Options { rules, ..options(arguments.models.as_deref())? };
     let (live, mut feeds) = Live::<Line>::new(1, 1 << 16);
     let feed = feeds.pop().context("there is no feed")?;
     let (tell, told) = channel();

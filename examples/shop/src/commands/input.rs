@@ -1,6 +1,5 @@
 //! What a command reads: a simulated shop, or a file of a real one.
 
-use behaviour::catalogue::Catalogue;
 use bundles::input::{Lines, Names, warn};
 use recommend::data::lines::Files;
 use shop_simulator::{Flags, SimulatedShop, rules};
@@ -27,8 +26,6 @@ pub struct Given {
     pub input: Input,
     /// What is believed of them.
     pub rules: Rules,
-    /// Categories of items.
-    pub catalogue: Catalogue,
     /// Names of items.
     pub names: Names,
     /// A time after the last of them, in ms since 1970 UTC.
@@ -47,12 +44,10 @@ impl Given {
             return Ok(Given {
                 input: Input::Simulated(SimulatedShop::new(settings.clone())),
                 rules: rules()?,
-                catalogue: Catalogue::simulated(&settings),
                 names: Names::default(),
                 end: settings.start + days(i64::from(settings.days) + 2),
             });
         };
-        let catalogue = Catalogue::of(&lines, &names);
         let input = match files.own_lines() {
             // Standard input has been read, and is not there a second time.
             Some(file) if file != Path::new("-") => Input::File(JsonLines::new(file.to_owned())),
@@ -61,6 +56,6 @@ impl Given {
                 Input::Lines(Events::new(lines))
             }
         };
-        Ok(Given { input, rules, catalogue, names, end: Millis::MAX / 4 })
+        Ok(Given { input, rules, names, end: Millis::MAX / 4 })
     }
 }

@@ -6,7 +6,6 @@
 
 use super::{options, why_it_ended};
 use anyhow::{Context, ensure};
-use behaviour::catalogue::Catalogue;
 use hdrhistogram::Histogram;
 use rustc_hash::{FxHashMap, FxHashSet};
 use shop::graph::answers;
@@ -94,7 +93,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut settings = arguments.shop.settings();
     let span = days(i64::from(settings.days));
     settings.start = micros() as Millis / 1_000 - span;
-    let mut options = options(Catalogue::simulated(&settings), arguments.models.as_deref())?;
+    let mut options = options(arguments.models.as_deref())?;
     options.rules.most_lines = u32::MAX;
     let table = Table::new(|row: &Ranked<u64, u64>| row.user);
     let latency = Histogram::new_with_bounds(1, 600_000_000, 3)?;

@@ -3,7 +3,6 @@
 use super::input::{Given, Input};
 use super::{by_reason, options, print_list};
 use anyhow::ensure;
-use behaviour::catalogue::Catalogue;
 use bundles::input::Names;
 use recommend::data::lines::Files;
 use rustc_hash::FxHashMap;
@@ -17,7 +16,7 @@ use tidemill::time::minutes;
 use tidemill::{Config, Millis, Report, SinkError, Table, Timing, execute};
 use tidemill_files::JsonLinesSink;
 use tidemill_inference::Score;
-use tidemill_recommend::{BundleIndex, BundleRow, Measure, Ranked, Strongest};
+use tidemill_recommend::{BundleIndex, BundleRow, Fact, Measure, Ranked, Strongest};
 use tidemill_shop::{Funnel, Line, Reason, Segment, Stage, Trend};
 
 use fraud::features::Features;
@@ -62,6 +61,8 @@ pub struct Screen {
     pub trends: Table<Trend<Option<u64>>, Trend<Option<u64>>>,
     /// What kinds of customers there are.
     pub segments: Table<u64, (u64, Segment)>,
+    /// What is known of items.
+    pub facts: Table<u64, Fact<u64, u64>>,
     /// Lines that were dropped.
     pub dropped: Table<Reason, (Reason, u64)>,
     /// The score of each payment when it was made, and by what: of all, for them to be judged in the end.
@@ -80,6 +81,7 @@ impl Default for Screen {
             funnel: Table::new(|row: &Funnel| *row),
             trends: Table::new(|row: &Trend<Option<u64>>| *row),
             segments: Table::new(|row: &(u64, Segment)| row.0),
+            facts: Table::new(|row: &Fact<u64, u64>| row.item),
             dropped: Table::new(|row: &(Reason, u64)| row.0),
             scored: Arc::default(),
             to_lists: None,
@@ -114,6 +116,7 @@ pub fn answer(input: &Input, options: &Options, screen: &Screen, config: Config)
         answers.doings.funnel.sink("funnel out", screen.funnel.clone())?;
         answers.doings.trends.sink("trends out", screen.trends.clone())?;
         answers.doings.segments.sink("segments out", screen.segments.clone())?;
+        answers.facts.sink("items out", screen.facts.clone())?;
         answers.dropped.sink("dropped out", screen.dropped.clone())?;
         if let Some(scores) = answers.scores {
             let scored = Arc::clone(&screen.scored);
@@ -145,8 +148,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let read = arguments.files.own_lines().filter(|read| is_same(read));
         ensure!(read.is_none(), "{flag} would write over {}, which is read: name another file", written.display());
     }
-    let Given { input, rules, catalogue, names, end } = Given::of(&arguments.files, &arguments.shop)?;
-    let mut options = Options { rules, ..options(catalogue, arguments.models.as_deref())? };
+    let Given { input, rules, names, end } = Given::of(&arguments.files, &arguments.shop)?;
+    let mut options = Options { rules, ..options(arguments.models.as_deref())? };
     if arguments.last_state {
         options.refresh = Some(end);
         options.lists.from = end;
@@ -172,7 +175,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         report.records,
         by_reason(dropped)
     );
-    print(&screen, &options.catalogue, &names);
+    print(&screen, &names);
     let asked = report.operator("suggest by taste").map_or(0, |operator| operator.records_in);
     println!(
         "\n{} lines in {:.1} s on {} workers: {:.0} lines/s, {:.0} CPU s, peak memory {} MiB",
@@ -195,13 +198,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// The four answers.
-pub fn print(screen: &Screen, catalogue: &Catalogue, names: &Names) {
+pub fn print(screen: &Screen, names: &Names) {
     println!("what should this shopper see next?     ({} shoppers have a list)", screen.lists.len());
     let mut lists = screen.lists.rows();
     lists.sort_by_key(|list| std::cmp::Reverse(list.as_of));
     if let Some(list) = lists.first() {
         println!("  user {}", list.user);
-        print_list(list, catalogue, names);
+        print_list(list, |item| screen.facts.get(&item).map(|fact| fact.category), names);
     }
     let mut index = BundleIndex::new();
     screen.bundles.rows().into_iter().for_each(|row| index.change(row, true));

@@ -2,14 +2,13 @@
 
 use super::{options, print_list, scorer};
 use anyhow::Context;
-use behaviour::catalogue::Catalogue;
 use bundles::input::Names;
 use fraud::serving::Padding;
 use shop::before_after::{filler, with_events, without};
 use shop::forgotten::Went;
 use shop::record::{Recorder, Row, compare};
 use shop::replay::{Ran, replay};
-use shop_simulator::{Flags, Simulation};
+use shop_simulator::{Flags, Simulation, Truth};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use tidemill::time::days;
@@ -32,13 +31,14 @@ pub struct Arguments {
 /// Shows all three, and audits.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let settings = arguments.shop.settings();
-    let mut options = options(Catalogue::simulated(&settings), arguments.models.as_deref())?;
+    let mut options = options(arguments.models.as_deref())?;
     // What a ranker has learnt of a user cannot be taken back, so it does not learn here; README says so.
     options.lists.learns = false;
     options.lists.anew = 0;
     // So a score does not depend on what else was scored with it.
     options.scorer = scorer(arguments.models.as_deref(), Padding::Full);
     let config = || Config::from_flags(&arguments.engine);
+    let truth = Truth::new(settings.clone());
     let mut lines: Vec<Line> = Simulation::new(settings).collect();
     // No earlier wish of anybody, and no list older than the last ones: then what follows is about one event each.
     lines.retain(|line| line.kind != Kind::Forget);
@@ -69,16 +69,16 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     println!("{} lines, {} lists, {} rows in all\n", lines.len(), ran.lists.len(), ran.recorded.rows.len());
     println!("item {} is out of stock; it was in {} lists", chosen.item, chosen.in_lists);
     touched(out);
-    show(&chosen.list, "before", &options.catalogue);
+    show(&chosen.list, "before", &truth);
     if let Some(after) = list_of(&only_out, chosen.list.user) {
-        show(&after, "after", &options.catalogue);
+        show(&after, "after", &truth);
     }
     println!("\nuser {buyer} cancels one of item {item} of order {order}");
     touched(cancelled);
     let show_both = |user: u64, before: &Ran, after: &Ran| {
         for (ran, when) in [(before, "before"), (after, "after")] {
             match list_of(ran, user) {
-                Some(list) => show(&list, when, &options.catalogue),
+                Some(list) => show(&list, when, &truth),
                 None => println!("  user {user}, {when}: no list"),
             }
         }
@@ -146,9 +146,9 @@ fn list_of(ran: &Ran, user: u64) -> Option<Ranked<u64, u64>> {
     ran.lists.keys().find(|list| list.user == user).cloned()
 }
 
-fn show(list: &Ranked<u64, u64>, when: &str, catalogue: &Catalogue) {
+fn show(list: &Ranked<u64, u64>, when: &str, truth: &Truth) {
     println!("  user {}, {when}", list.user);
-    print_list(list, catalogue, &Names::default());
+    print_list(list, |item| Some(truth.category(item)), &Names::default());
 }
 
 /// How many rows of which collection went and came.

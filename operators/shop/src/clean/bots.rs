@@ -127,7 +127,7 @@ mod tests {
     use tidemill::harness::Harness;
 
     fn line(user: u64) -> Checked {
-        Checked { id: 0, event: Clean::Shopper(ShopEvent { user, action: Action::View { item: 1 } }) }
+        Checked { id: 0, event: Clean::Shopper(ShopEvent::new(user, Action::View { item: 1 })) }
     }
 
     /// Whether each line came through, in order of arrival.
@@ -158,7 +158,7 @@ mod tests {
         for time in 0..4 {
             harness.push(time, line(7));
         }
-        harness.push(4, Checked { id: 1, event: Clean::Shopper(ShopEvent { user: 7, action: Action::Forget }) });
+        harness.push(4, Checked { id: 1, event: Clean::Shopper(ShopEvent::new(7, Action::Forget)) });
         harness.watermark(5);
         assert_eq!(told(&mut harness), [true, true, false, false, true]);
     }

@@ -101,7 +101,7 @@ mod tests {
             for (epoch, (lines, step)) in epochs.into_iter().enumerate() {
                 let mut expected = vec![];
                 for (offset, id) in lines {
-                    let (time, event) = (watermark + offset, ShopEvent { user: 0, action: Action::Forget });
+                    let (time, event) = (watermark + offset, ShopEvent::new(0, Action::Forget));
                     harness.push(time, Checked { id, event: Clean::Shopper(event) });
                     let repeated = known.iter().any(|(other, _)| *other == id);
                     if !repeated {

@@ -112,7 +112,7 @@ impl Rules {
             Kind::Forget => Action::Forget,
             Kind::Unknown => return Err(Reason::UnknownKind),
         };
-        Ok(Clean::Shopper(ShopEvent { user: user(line)?, action }))
+        Ok(Clean::Shopper(ShopEvent::new(user(line)?, action)))
     }
 
     fn pieces(&self, number: i64) -> Result<u32, Reason> {
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn a_line_with_all_fields_is_believed() {
         let action = |kind| match rules().check(&line(kind)) {
-            Ok(Clean::Shopper(ShopEvent { user: 1, action })) => action,
+            Ok(Clean::Shopper(ShopEvent { user: 1, action, .. })) => action,
             other => panic!("{kind:?} is {other:?}"),
         };
         let change = |kind| match rules().check(&line(kind)) {
