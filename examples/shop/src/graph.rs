@@ -15,11 +15,12 @@ use fraud::graph::current_features;
 use fraud::serving::Scorer;
 use recommend::live::{self, Given, Kept, recommend};
 use recommend::taste::Taste;
-use tidemill::{Collection, Context, Events, Millis, Process, Reject, Stream, Timing, Update};
+use tidemill::{Collection, Context, DeadLetter, Events, Millis, Process, Reject, Stream, Timing, Update};
 use tidemill_inference::{Infer, Pool, Score};
 use tidemill_recommend::{Baskets, BundleRow, Fact};
 use tidemill_shop::{
-    Action, Categorised, Clean, Cleaning, CountReasons, Facts, Forgotten, Held, Ledger, Ledgers, Line, Reason, Rules,
+    Action, Categorised, Clean, Cleaning, CountReasons, Dropped, Facts, Forgotten, Held, Ledger, Ledgers, Line, Reason,
+    Rules, ShopEvent,
 };
 
 use crate::payments::{LABEL_DELAY, Payments, SCORED, payments};
@@ -57,12 +58,31 @@ pub struct Answers<'s> {
     pub scores: Option<Collection<'s, (Features, Score)>>,
     /// How many lines were dropped, and why.
     pub dropped: Collection<'s, (Reason, u64)>,
+    /// Which lines were dropped.
+    pub lost: Lost<'s>,
     /// What is known of items.
     pub facts: Collection<'s, Fact<u64, u64>>,
     /// What holds.
     pub held: Stream<'s, Update<Held>>,
     /// Who was forgotten.
     pub forgotten: Stream<'s, Forgotten>,
+}
+
+/// Lines that were dropped.
+pub struct Lost<'s> {
+    /// Those that cannot be believed.
+    pub faulty: Stream<'s, Dropped>,
+    /// What others said, that came when nothing as old was kept any more.
+    pub late: Stream<'s, ShopEvent>,
+}
+
+impl<'s> Lost<'s> {
+    /// As dead letters, each with its reason in words.
+    pub fn letters(self) -> Stream<'s, DeadLetter> {
+        let faulty = self.faulty.map(|line| DeadLetter::of("cleaning", &line, line.reason.describe()));
+        let late = self.late.map(|event| DeadLetter::of("what holds", &event, Reason::TooLate.describe()));
+        faulty.union(late)
+    }
 }
 
 /// Builds the graph.
@@ -78,6 +98,7 @@ pub fn answers<'s>(lines: Stream<'s, Line>, options: &Options) -> tidemill::Resu
     let facts = facts.map(|fact| Fact { item: fact.item, category: fact.category, in_stock: fact.left != Some(0) });
     let Ledger { held, forgotten, late } =
         events.clone().key_by(|event| event.user).ledger("what holds", options.keep)?;
+    let lost = Lost { faulty: dropped.clone(), late: late.clone() };
     let reasons = dropped.map(|line| line.reason).union(late.map(|_| Reason::TooLate));
     let dropped = reasons.count_reasons("dropped")?;
 
@@ -104,7 +125,7 @@ pub fn answers<'s>(lines: Stream<'s, Line>, options: &Options) -> tidemill::Resu
     let together = bundles.clone().flat_map(|row| if let BundleRow::Item(row) = row { Some(row) } else { None });
     let given = Given { facts: facts.clone(), trends: doings.trends.clone(), together, again };
     let kept = recommend(held.clone(), given, options.taste.as_ref(), options.lists)?;
-    Ok(Answers { kept, bundles, baskets, doings, scores, dropped, facts, held, forgotten })
+    Ok(Answers { kept, bundles, baskets, doings, scores, dropped, lost, facts, held, forgotten })
 }
 
 /// Passes times on when they have come.

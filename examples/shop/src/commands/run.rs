@@ -35,6 +35,9 @@ pub struct Arguments {
     /// A file to which a report is written of each user who is forgotten: what went from where.
     #[arg(long, value_name = "FILE.jsonl")]
     forgotten: Option<PathBuf>,
+    /// A file to which each line that is dropped is written, and what could not be read, with the reason.
+    #[arg(long, value_name = "FILE.jsonl")]
+    dropped: Option<PathBuf>,
     /// A folder with models: to tell frauds, and with the Transformer.
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
@@ -71,6 +74,8 @@ pub struct Screen {
     pub to_lists: Option<PathBuf>,
     /// Where to report who was forgotten.
     pub to_forgotten: Option<PathBuf>,
+    /// Where to write lines that were dropped.
+    pub to_dropped: Option<PathBuf>,
 }
 
 impl Default for Screen {
@@ -86,6 +91,7 @@ impl Default for Screen {
             scored: Arc::default(),
             to_lists: None,
             to_forgotten: None,
+            to_dropped: None,
         }
     }
 }
@@ -110,6 +116,11 @@ pub fn answer(input: &Input, options: &Options, screen: &Screen, config: Config)
         if let Some(file) = &screen.to_lists {
             let to_file = JsonLinesSink::updates(file).map_err(failed)?;
             answers.kept.lists.clone().map(List::from).sink("changes of lists", to_file)?;
+        }
+        if let Some(file) = &screen.to_dropped {
+            let to_file = JsonLinesSink::records(file).map_err(failed)?;
+            let dropped = answers.lost.letters();
+            job.dead_letters(move |letters| letters.union(dropped).sink("dropped lines", to_file));
         }
         answers.kept.lists.sink("lists out", screen.lists.clone())?;
         answers.bundles.sink("bundles out", screen.bundles.clone())?;
@@ -140,7 +151,8 @@ pub fn paid(features: &Features) -> Transaction {
 
 /// Answers, and says what it took.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let written = [("--lists", &arguments.lists), ("--forgotten", &arguments.forgotten)];
+    let written =
+        [("--lists", &arguments.lists), ("--forgotten", &arguments.forgotten), ("--dropped", &arguments.dropped)];
     for (flag, written) in written.into_iter().filter_map(|(flag, file)| Some((flag, file.as_ref()?))) {
         let is_same = |read: &Path| {
             read.canonicalize().is_ok_and(|read| written.canonicalize().is_ok_and(|written| read == written))
@@ -156,8 +168,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         options.lists.there = Millis::MAX / 4;
         options.lists.anew = 0;
     }
-    let (to_lists, to_forgotten) = (arguments.lists.clone(), arguments.forgotten.clone());
-    let screen = Screen { to_lists, to_forgotten, ..Screen::default() };
+    let screen = Screen {
+        to_lists: arguments.lists.clone(),
+        to_forgotten: arguments.forgotten.clone(),
+        to_dropped: arguments.dropped.clone(),
+        ..Screen::default()
+    };
     let config = Config { epoch_records: arguments.epoch_lines, ..Config::from_flags(&arguments.engine)? };
     let report = answer(&input, &options, &screen, config)?.finished()?;
     let refused = report.dead();
@@ -187,7 +203,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         report.peak_kb / 1024
     );
     if refused > 0 {
-        println!("{refused} records were refused, as lines that cannot be read: why, the warnings above say");
+        let file = arguments.dropped.as_ref().map(|file| file.display().to_string());
+        let said = file.unwrap_or_else(|| "the warnings above; --dropped FILE.jsonl has all".to_owned());
+        println!("{refused} records were refused, as lines that cannot be read; why, see {said}");
     }
     println!(
         "inferences: {asked} histories by the Transformer, {} payments by the fraud model",
