@@ -34,7 +34,8 @@ pub fn with_events(mut lines: Vec<Line>, events: &[Line]) -> Vec<Line> {
     lines
 }
 
-fn fill(lines: &mut Vec<Line>, time: Millis) {
+/// Fills the last epoch up.
+pub(crate) fn fill(lines: &mut Vec<Line>, time: Millis) {
     let whole = lines.len().next_multiple_of(EPOCH);
     // Ids from the top, which no simulation uses.
     lines.extend((lines.len()..whole).map(|place| filler(u64::MAX - place as u64, time)));

@@ -3,6 +3,7 @@
 
 pub mod before_after;
 pub mod collections;
+pub mod ends;
 pub mod forgotten;
 pub mod graph;
 pub mod payments;

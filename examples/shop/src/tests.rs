@@ -1,6 +1,7 @@
 //! A small simulated shop through the whole graph.
 
 use crate::before_after::{EPOCH, filler, with_events, without};
+use crate::ends::compare as compare_ends;
 use crate::graph::{Options, answers};
 use crate::record::{Recorder, compare};
 use crate::replay::{Ran, replay};
@@ -10,6 +11,7 @@ use recommend::graph::Rows;
 use recommend::taste::Taste;
 use recommend::transformer;
 use shop_simulator::{Settings, Simulation};
+use std::collections::BTreeSet;
 use tidemill::time::{days, hours, minutes};
 use tidemill::{Config, Events, Millis, Timing, execute};
 use tidemill_inference::{Pool, PoolConfig};
@@ -98,6 +100,43 @@ fn nothing_is_left_of_a_user_who_is_forgotten() {
         assert!(went.events > 20 && one.iter().all(|name| went.rows.get(*name) == Some(&1)), "{went:?}");
         assert!(went.rows["sessions"] > 2 && went.shared["what follows"][0] > 20, "{went:?}");
     }
+}
+
+#[test]
+fn at_each_days_end_all_is_as_if_what_was_cancelled_had_never_been_bought() {
+    let settings = Settings { days: 16, ..settings() };
+    let (end, mut ids) = (settings.start + days(16), BTreeSet::new());
+    let mut lines: Vec<Line> = Simulation::new(settings).collect();
+    lines.retain(|line| line.kind != Kind::Forget && line.time < end && ids.insert(line.id));
+    // More is cancelled than would be by itself.
+    let bought = lines.iter().filter(|line| line.kind == Kind::Purchase && line.time < end - days(3)).step_by(4);
+    let cancelled = bought.map(|line| Line {
+        id: u64::MAX / 4 + line.id,
+        time: line.time + days(2),
+        kind: Kind::Cancellation,
+        order: line.order.filter(|order| order % 2 == 0),
+        number: Some(1),
+        ..*line
+    });
+    lines.extend(cancelled.collect::<Vec<_>>());
+    lines.sort_by_key(|line| line.time);
+    let cancellations = lines.iter().filter(|line| line.kind == Kind::Cancellation).count();
+    assert!(cancellations > 20, "{cancellations}");
+    let mut options = options();
+    options.rules.most_lines = u32::MAX;
+    let (mut ends, mut rows) = (0, 0);
+    compare_ends(
+        &lines,
+        &options,
+        2,
+        || Ok(Config::workers(2)),
+        |of| {
+            (ends, rows) = (ends + 1, rows + of.rows);
+            assert_eq!(of.differ, 0, "{of:?}");
+        },
+    )
+    .unwrap();
+    assert!(ends > 4 && rows > 20_000, "{ends} {rows}");
 }
 
 #[test]
