@@ -2,7 +2,7 @@
 
 use crate::screen::Screen;
 use crate::sessions::Measure;
-use bundles::input::Names;
+use shop_input::Names;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};

@@ -3,10 +3,8 @@
 use behaviour::graph::Options;
 use behaviour::print::Printer;
 use behaviour::screen::{Input, Screen, run as answer};
-use bundles::input::{Lines, Names, json_lines, online_retail, warn};
-use bundles::money::Money;
+use shop_input::{Files, Lines, Names, warn};
 use shop_simulator::{Flags, SimulatedShop};
-use std::path::PathBuf;
 use tidemill::time::{days, hours};
 use tidemill::{Config, Events};
 use tidemill_shop::Rules;
@@ -14,14 +12,8 @@ use tidemill_shop::Rules;
 /// The flags of `behaviour run`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// A shop's lines as JSON, one a line, packed (.gz) or not, in the order in which they arrived.
-    #[arg(long, value_name = "FILE.jsonl", conflicts_with = "online_retail")]
-    lines: Option<PathBuf>,
-    /// Online Retail: its invoice lines as CSV, packed (.gz) or not.
-    #[arg(long, value_name = "FILE.csv")]
-    online_retail: Option<PathBuf>,
     #[command(flatten)]
-    money: Money,
+    files: Files,
     #[command(flatten)]
     simulated: Flags,
     /// For trends an event counts half after so many hours.
@@ -54,21 +46,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 /// What was asked to be read, what may be believed of it, and how its items are called.
 fn input(arguments: &Arguments) -> anyhow::Result<(Input, Rules, Names)> {
-    if arguments.online_retail.is_some() || arguments.lines.is_some() {
-        arguments.simulated.none()?;
-    }
-    if let Some(file) = &arguments.online_retail {
-        let Lines { lines, rules, names, .. } = online_retail(file)?;
-        // Somebody once bought 80,995 of one, and cancelled it.
-        let rules = Rules { most_pieces: 100_000, ..rules };
-        return Ok((Input::Lines(Events::new(lines)), rules, names));
-    }
-    let rules = arguments.money.rules()?;
-    if let Some(file) = &arguments.lines {
-        let Lines { lines, rules, names, left_out } = json_lines(file, rules)?;
+    if let Some(Lines { lines, rules, names, left_out }) = arguments.files.read(&arguments.simulated)? {
         warn(&left_out);
         return Ok((Input::Lines(Events::new(lines)), rules, names));
     }
+    let rules = arguments.files.money().rules()?;
     let settings = arguments.simulated.settings();
     Ok((Input::Simulated(SimulatedShop::new(settings)), rules, Names::default()))
 }

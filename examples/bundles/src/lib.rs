@@ -1,7 +1,5 @@
 //! What is bought together and what is bought next, kept true through cancellations and forgotten users.
 
 pub mod graph;
-pub mod input;
 pub mod metrics;
-pub mod money;
 pub mod next_basket;

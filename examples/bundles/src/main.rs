@@ -15,7 +15,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Replay a shop's lines, and print the strongest bundles and what some users were thought to buy next.
-    Run(commands::run::Arguments),
+    Run(Box<commands::run::Arguments>),
     /// Judge next baskets on Online Retail's customers, each order before it is learnt, beside simple baselines.
     Evaluate(commands::evaluate::Arguments),
 }

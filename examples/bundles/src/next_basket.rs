@@ -1,8 +1,8 @@
 //! Next baskets: each order of a customer is asked for before it is learnt.
 
 use crate::graph::{CAP, Question, Step, clean, steps, users};
-use crate::input::{GUESTS, Lines};
 use rustc_hash::FxHashMap;
+use shop_input::{GUESTS, Lines};
 use std::collections::{BTreeMap, BTreeSet};
 use tidemill::{Config, Events, Memory, Result, Timing, execute};
 use tidemill_events::{AsOf, Asked, Index};

@@ -12,12 +12,12 @@ pub mod train;
 
 use anyhow::ensure;
 use behaviour::print::show_category;
-use bundles::input::Names;
 use fraud::serving::{Padding, Scorer};
 use recommend::taste::Taste;
 use shop::graph::Options;
 use shop::to_read::{List, Suggestion};
 use shop::training::{FRAUD, TASTE};
+use shop_input::Names;
 use shop_simulator::rules;
 use std::path::Path;
 use std::thread::JoinHandle;

@@ -1,10 +1,10 @@
 //! `bundles evaluate`: how good lists for next baskets are.
 
 use anyhow::{Context, ensure};
-use bundles::input;
 use bundles::metrics::metrics;
 use bundles::next_basket::{MODELS, judge};
 use serde::Serialize;
+use shop_input::online_retail;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -40,7 +40,7 @@ struct Row {
 
 /// Judges the models.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let judged = judge(&input::online_retail(&arguments.online_retail)?, arguments.workers)?;
+    let judged = judge(&online_retail(&arguments.online_retail)?, arguments.workers)?;
     ensure!(!judged.baskets.is_empty(), "no user of {} has two orders", arguments.online_retail.display());
     let mut rows = Vec::new();
     for (nth, model) in MODELS.into_iter().enumerate() {

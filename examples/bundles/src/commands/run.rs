@@ -2,9 +2,8 @@
 
 use anyhow::{Context, bail};
 use bundles::graph::{Answer, Question, Told, replay, steps};
-use bundles::input::{self, GUESTS, Lines, Names, warn};
-use bundles::money::Money;
 use bundles::next_basket::{Order, orders};
+use shop_input::{Files, GUESTS, Lines, Names, simulated, warn};
 use shop_simulator::{Flags, Truth};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -14,19 +13,13 @@ use tidemill_shop::{Kind, Line};
 /// The flags of `bundles run`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Online Retail: its invoice lines as CSV, packed (.gz) or not.
-    #[arg(long, value_name = "FILE", conflicts_with = "lines")]
-    online_retail: Option<PathBuf>,
+    #[command(flatten)]
+    files: Files,
     /// What Online Retail's products are, as CSV with StockCode and Description.
     #[arg(long, value_name = "FILE", requires = "online_retail")]
     products: Option<PathBuf>,
-    /// A shop's lines as JSON, one a line, packed (.gz) or not.
-    #[arg(long, value_name = "FILE")]
-    lines: Option<PathBuf>,
     #[command(flatten)]
     simulated: Flags,
-    #[command(flatten)]
-    money: Money,
     /// The item whose bundles to show: its code or number. By default the one that was bought most often.
     #[arg(long, value_name = "I")]
     item: Option<String>,
@@ -86,7 +79,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 let by = format!("{by:?}").to_lowercase();
                 println!("\nthe strongest bundles by {by} of those in {least} baskets or more");
                 print_bundles(bundles, &all.names);
-                if arguments.online_retail.is_none() && arguments.lines.is_none() {
+                if !arguments.files.are_given() {
                     print_truth(bundles, &Truth::new(arguments.simulated.settings()));
                 }
             }
@@ -105,21 +98,20 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The lines. Where a data set tells of no orders, what was had in a session, or by a user, is taken for one.
 fn read(arguments: &Arguments) -> anyhow::Result<Lines> {
-    if arguments.online_retail.is_some() || arguments.lines.is_some() {
-        arguments.simulated.none()?;
+    let Some(mut all) = arguments.files.read(&arguments.simulated)? else {
+        return Ok(simulated(&arguments.simulated.settings(), arguments.files.money().rules()?));
+    };
+    if let Some(file) = &arguments.products {
+        all.names.read_products(file)?;
     }
-    if let Some(file) = &arguments.online_retail {
-        let mut all = input::online_retail(file)?;
-        if let Some(file) = &arguments.products {
-            all.names.read_products(file)?;
+    if arguments.files.have_views_only() {
+        for line in &mut all.lines {
+            *line = Line { kind: Kind::Purchase, order: line.user, number: Some(1), amount: Some(1.0), ..*line };
         }
-        return Ok(all);
     }
-    match &arguments.lines {
-        Some(file) => input::json_lines(file, arguments.money.rules()?),
-        None => Ok(input::simulated(&arguments.simulated.settings(), arguments.money.rules()?)),
-    }
+    Ok(all)
 }
 
 /// The item that is in most purchases, of several the least.

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail, ensure};
 use recommend::batch::{Recomputed, recompute};
-use recommend::data::{Histories, online_retail};
+use recommend::data::{fixed_splits, online_retail, prequential};
 use recommend::days::{self, compare};
 use recommend::graph::{Ranks, Replayed, replay};
 use recommend::metrics::metrics;
@@ -10,6 +10,7 @@ use recommend::protocol::Protocol;
 use recommend::published::{self, Published};
 use recommend::transformer::{ALL, is_there};
 use serde::Serialize;
+use shop_input::Histories;
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
@@ -81,7 +82,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let mut report = Report::default();
     let histories = &arguments.histories;
-    for protocol in histories.fixed_splits().chain(histories.prequential()) {
+    for protocol in fixed_splits(histories).chain(prequential(histories)) {
         report.judge(&protocol?, arguments.workers, models)?;
     }
     if let Some(file) = &arguments.online_retail {

@@ -1,7 +1,7 @@
 //! `recommend forget`: users leave, and nothing of them is left.
 
-use recommend::data::amazon;
 use recommend::forget::{Kept, forget};
+use shop_input::amazon;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

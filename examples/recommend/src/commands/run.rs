@@ -1,11 +1,10 @@
 //! `recommend run`: the lists of a shop, of a file or simulated.
 
 use behaviour::print::show_category;
-use bundles::input::{Lines, Names, warn};
-use recommend::data::lines::Files;
 use recommend::graph::Rows;
 use recommend::live::{Given, SOURCES, Settings, recommend};
 use recommend::taste::Taste;
+use shop_input::{Files, Lines, Names, warn};
 use shop_simulator::{Flags, SimulatedShop, Truth, rules};
 use std::path::PathBuf;
 use tidemill::time::{days, hours, minutes};

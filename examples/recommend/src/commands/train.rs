@@ -1,8 +1,9 @@
 //! `recommend train`: a Transformer that says what comes next.
 
 use anyhow::bail;
-use recommend::data::Histories;
+use recommend::data::fixed_splits;
 use recommend::transformer::{Settings, train};
+use shop_input::Histories;
 use std::path::PathBuf;
 
 /// The flags of `recommend train`.
@@ -21,7 +22,7 @@ pub struct Arguments {
 /// Trains on what is given.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     tidemill_torch::one_thread_each();
-    let mut given = arguments.histories.fixed_splits().peekable();
+    let mut given = fixed_splits(&arguments.histories).peekable();
     if given.peek().is_none() {
         bail!("say where a data set is: --serenade, --diginetica, --beauty or --video");
     }

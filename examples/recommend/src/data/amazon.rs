@@ -2,6 +2,7 @@
 
 use crate::protocol::{Events, Owners, Protocol, Question, Step};
 use anyhow::bail;
+use shop_input::amazon::{users, users_by_line};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use tidemill::Millis;
@@ -10,16 +11,6 @@ use tidemill::Millis;
 /// items the user has not had; the models learn from all but the last two.
 pub fn beauty(file: &Path) -> anyhow::Result<Protocol> {
     Ok(leave_one_out("beauty", "leave-one-out-full", &users_by_line(file)?, |_| Vec::new()))
-}
-
-/// The users of a file with a user a line, and their items in order.
-pub fn users_by_line(file: &Path) -> anyhow::Result<BTreeMap<u32, Vec<u32>>> {
-    let mut users = BTreeMap::new();
-    for (number, line) in super::numbers(file)?.into_iter().enumerate() {
-        let [user, items @ ..] = line.as_slice() else { bail!("{}:{}: no user", file.display(), number + 1) };
-        users.insert(*user, items.to_vec());
-    }
-    Ok(users)
 }
 
 /// Reads SASRec's `Video.txt`: a user and an item a line, in order. The last item of each user is asked for, ranked among a
@@ -43,16 +34,6 @@ pub fn video(file: &Path) -> anyhow::Result<Protocol> {
         std::iter::repeat_with(&mut draw).filter(|item| !had.contains(item)).take(100).collect()
     };
     Ok(leave_one_out("video", "leave-one-out-100", &users, others))
-}
-
-/// The users of a file with a user and an item a line, and their items in order.
-pub fn users(file: &Path) -> anyhow::Result<BTreeMap<u32, Vec<u32>>> {
-    let mut users: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    for (number, line) in super::numbers(file)?.into_iter().enumerate() {
-        let [user, item] = line[..] else { bail!("{}:{}: not a user and an item", file.display(), number + 1) };
-        users.entry(user).or_default().push(item);
-    }
-    Ok(users)
 }
 
 /// Learns from all but the last two items of users with three or more, and from all of the others; asks for the last.

@@ -1,6 +1,7 @@
 //! Diginetica as SR-GNN and its successors split it: sessions in order of time, a line each.
 
 use crate::protocol::{Events, Owners, Protocol, Question, STEPS_AT_ONCE, Step};
+use shop_input::diginetica::{test, train};
 use std::path::Path;
 use tidemill::Millis;
 
@@ -13,9 +14,7 @@ const EVERY: usize = 4;
 /// Reads `diginetica.train.sessions.txt` and `diginetica.test.sessions.txt`. Each prefix of a test session asks for its next
 /// item; nothing is learnt from them.
 pub fn sessions(folder: &Path) -> anyhow::Result<Protocol> {
-    let train = super::numbers(&super::within(folder, "diginetica.train.sessions.txt"))?;
-    let test = super::numbers(&super::within(folder, "diginetica.test.sessions.txt"))?;
-    Ok(protocol(&train, &test))
+    Ok(protocol(&train(folder)?, &test(folder)?))
 }
 
 fn protocol(train: &[Vec<u32>], test: &[Vec<u32>]) -> Protocol {
@@ -57,13 +56,6 @@ fn protocol(train: &[Vec<u32>], test: &[Vec<u32>]) -> Protocol {
         owners: Owners::Sessions,
         repeats: true,
     }
-}
-
-/// All sessions in order of time, those to learn from and those that ask.
-pub fn all_sessions(folder: &Path) -> anyhow::Result<Vec<Vec<u32>>> {
-    let mut all = super::numbers(&super::within(folder, "diginetica.train.sessions.txt"))?;
-    all.extend(super::numbers(&super::within(folder, "diginetica.test.sessions.txt"))?);
-    Ok(all)
 }
 
 /// What each item of a session after the first asks for.

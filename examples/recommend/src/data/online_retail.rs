@@ -1,29 +1,13 @@
 //! A year of invoices of a real shop (UCI Online Retail).
 
 use crate::protocol::{Event, Events, Owners, Protocol, Question, Step};
-use anyhow::{Context, bail};
+use anyhow::bail;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
+use shop_input::{GUESTS, Invoiced};
 use std::path::Path;
 use tidemill::{Millis, time::days};
 use tidemill_shop::{Action, ShopEvent};
-
-#[derive(Deserialize)]
-struct Line {
-    #[serde(rename = "InvoiceNo")]
-    invoice: String,
-    #[serde(rename = "StockCode")]
-    code: String,
-    #[serde(rename = "Quantity")]
-    quantity: i64,
-    /// In seconds since 1970.
-    #[serde(rename = "InvoiceEpoch")]
-    time: i64,
-    #[serde(rename = "UnitPrice")]
-    price: f64,
-    #[serde(rename = "CustomerID")]
-    customer: Option<u64>,
-}
 
 /// The first days, of which nothing is asked.
 const WARM_UP: Millis = days(60);
@@ -39,10 +23,11 @@ pub const CAP: usize = 100;
 pub fn baskets(file: &Path) -> anyhow::Result<Protocol> {
     let (mut events, mut steps) = (Events::default(), Vec::<Step>::new());
     let (mut items, mut invoices) = (FxHashMap::<String, u32>::default(), FxHashMap::<String, usize>::default());
-    for line in csv::Reader::from_reader(super::open(file)?).deserialize() {
-        let Line { invoice, code, quantity, time, .. } = line.with_context(|| file.display().to_string())?;
-        let is_goods = code.len() >= 5 && code.as_bytes()[..5].iter().all(u8::is_ascii_digit);
-        if quantity <= 0 || invoice.starts_with('C') || !is_goods {
+    for line in Invoiced::read(file)? {
+        let line = line?;
+        let (is_goods, cancelled) = (line.is_goods(), line.cancels());
+        let Invoiced { invoice, code, quantity, time, .. } = line;
+        if quantity <= 0 || cancelled || !is_goods {
             continue;
         }
         let new = items.len() as u32;
@@ -83,10 +68,10 @@ pub struct Day {
 pub fn days_of_events(file: &Path) -> anyhow::Result<Vec<Day>> {
     let (mut items, mut orders) = (FxHashMap::<String, u64>::default(), FxHashMap::<String, u64>::default());
     let mut all: Vec<Day> = Vec::new();
-    for line in csv::Reader::from_reader(super::open(file)?).deserialize() {
-        let Line { invoice, code, quantity, time, price, customer } =
-            line.with_context(|| file.display().to_string())?;
-        let cancelled = invoice.starts_with('C');
+    for line in Invoiced::read(file)? {
+        let line = line?;
+        let cancelled = line.cancels();
+        let Invoiced { invoice, code, quantity, time, price, customer } = line;
         let Ok(amount) = u32::try_from(if cancelled { -quantity } else { quantity }) else { continue };
         if amount == 0 {
             continue;
@@ -109,9 +94,6 @@ pub fn days_of_events(file: &Path) -> anyhow::Result<Vec<Day>> {
     }
     Ok(all)
 }
-
-/// Numbers of customers who have none begin here.
-const GUESTS: u64 = 1 << 32;
 
 /// Two of a basket's items, chosen by a hash of the invoice's number, each asked for from the others.
 fn questions(events: &[Event]) -> Vec<Question> {

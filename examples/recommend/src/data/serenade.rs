@@ -1,46 +1,16 @@
 //! The clicks that come with Serenade: a month of sessions, with times.
 
 use crate::protocol::{Events, Owners, Protocol, Question, Step};
-use anyhow::Context;
-use serde::Deserialize;
+use shop_input::serenade::clicks as read;
 use std::collections::BTreeMap;
 use std::path::Path;
 use tidemill::Millis;
-
-#[derive(Deserialize)]
-struct Click {
-    #[serde(rename = "SessionId")]
-    session: u32,
-    #[serde(rename = "ItemId")]
-    item: u32,
-    /// In seconds since 1970.
-    #[serde(rename = "Time")]
-    time: f64,
-}
-
-/// A session with its clicks' times and items, in order.
-type Clicks = (u32, Vec<(Millis, u32)>);
-
-/// The sessions of a file, those that ended first coming first. Rows may be in any order; a session's clicks of the same
-/// second stay as they are.
-fn read(path: &Path) -> anyhow::Result<Vec<Clicks>> {
-    let mut sessions: BTreeMap<u32, Vec<(Millis, u32)>> = BTreeMap::new();
-    let mut reader = csv::ReaderBuilder::new().delimiter(b'\t').from_reader(super::open(path)?);
-    for click in reader.deserialize() {
-        let Click { session, item, time } = click.with_context(|| path.display().to_string())?;
-        sessions.entry(session).or_default().push(((time * 1_000.0) as Millis, item));
-    }
-    let mut sessions: Vec<Clicks> = sessions.into_iter().collect();
-    sessions.iter_mut().for_each(|(_, clicks)| clicks.sort_by_key(|click| click.0));
-    sessions.sort_by_key(|(session, clicks)| (clicks.last().map(|click| click.0), *session));
-    Ok(sessions)
-}
 
 /// Reads `train.txt` and `test.txt`. Each prefix of a test session asks for its next item; nothing is learnt from them.
 pub fn sessions(folder: &Path) -> anyhow::Result<Protocol> {
     let mut steps = clicks(folder, &["train.txt"], false)?;
     let after = steps.last().map_or(0, |step| step.time);
-    for (number, (session, clicks)) in (0..).zip(read(&super::within(folder, "test.txt"))?) {
+    for (number, (session, clicks)) in (0..).zip(read(folder, "test.txt")?) {
         let items: Vec<u32> = clicks.into_iter().map(|click| click.1).collect();
         let questions = super::diginetica::prefixes(session, &items);
         steps.push(Step { time: after + number, questions, ..Step::default() });
@@ -72,7 +42,7 @@ pub fn prequential(folder: &Path) -> anyhow::Result<Protocol> {
 fn clicks(folder: &Path, files: &[&str], ask: bool) -> anyhow::Result<Vec<Step>> {
     let mut all = Vec::new();
     for file in files {
-        for (session, clicks) in read(&super::within(folder, file))? {
+        for (session, clicks) in read(folder, file)? {
             all.extend(clicks.into_iter().enumerate().map(|(place, (time, item))| (time, session, place, item)));
         }
     }

@@ -2,13 +2,13 @@
 
 use super::options;
 use anyhow::{Context, ensure};
-use bundles::input::{Lines, online_retail};
 use shop::ends::{Compared, compare};
 use shop::graph::Options;
+use shop_input::{Lines, online_retail};
 use std::path::PathBuf;
 use tidemill::Config;
 use tidemill::time::days;
-use tidemill_shop::{Kind, Line, Rules};
+use tidemill_shop::{Kind, Line};
 
 /// The flags of `shop days`.
 #[derive(clap::Args)]
@@ -29,8 +29,6 @@ const PRINTED: usize = 20;
 /// Compares all that is kept with a recompute of what was not cancelled.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let Lines { lines, rules, .. } = online_retail(&arguments.online_retail)?;
-    // Somebody once bought 80,995 of one, and cancelled it.
-    let rules = Rules { most_pieces: 100_000, ..rules };
     let options = Options { rules, ..options(None)? };
     let first = lines.first().context("no lines")?.time;
     let cancelled = |lines: &[Line]| lines.iter().filter(|line| line.kind == Kind::Cancellation).count();

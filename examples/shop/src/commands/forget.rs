@@ -2,12 +2,11 @@
 
 use super::{options, why_it_ended};
 use anyhow::Context;
-use bundles::input::Lines;
-use recommend::data::lines::Files;
 use rustc_hash::FxHashMap;
 use shop::before_after::filler;
 use shop::forgotten::{Went, report};
 use shop::graph::{Options, answers};
+use shop_input::{Files, Lines};
 use shop_simulator::{Flags, Simulation, rules};
 use std::collections::BTreeMap;
 use std::path::PathBuf;

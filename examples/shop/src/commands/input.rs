@@ -1,7 +1,6 @@
 //! What a command reads: a simulated shop, or a file of a real one.
 
-use bundles::input::{Lines, Names, warn};
-use recommend::data::lines::Files;
+use shop_input::{Files, Lines, Names, warn};
 use shop_simulator::{Flags, SimulatedShop, rules};
 use std::path::Path;
 use tidemill::time::days;

@@ -3,12 +3,11 @@
 use super::input::{Given, Input};
 use super::{by_reason, options, print_list};
 use anyhow::ensure;
-use bundles::input::Names;
-use recommend::data::lines::Files;
 use rustc_hash::FxHashMap;
 use shop::forgotten;
 use shop::graph::{Options, answers};
 use shop::to_read::List;
+use shop_input::{Files, Names};
 use shop_simulator::Flags;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -2,12 +2,12 @@
 
 use super::{options, print_list, scorer};
 use anyhow::Context;
-use bundles::input::Names;
 use fraud::serving::Padding;
 use shop::before_after::{filler, with_events, without};
 use shop::forgotten::Went;
 use shop::record::{Recorder, Row, compare};
 use shop::replay::{Ran, replay};
+use shop_input::Names;
 use shop_simulator::{Flags, Simulation, Truth};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

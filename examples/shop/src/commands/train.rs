@@ -3,9 +3,9 @@
 use super::by_reason;
 use super::input::{Given, Input};
 use anyhow::{Context, ensure};
-use recommend::data::lines::Files;
 use recommend::transformer::Settings;
 use shop::training::Past;
+use shop_input::Files;
 use shop_simulator::Flags;
 use std::path::PathBuf;
 use tidemill::Config;

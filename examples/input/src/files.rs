@@ -1,9 +1,7 @@
 //! What a shop says, in a file: its own lines, or a public data set as if they were some.
 
-use super::{Histories, amazon, diginetica, serenade};
+use crate::{Histories, Lines, Money, Names, amazon, diginetica, json_lines, online_retail, serenade};
 use anyhow::ensure;
-use bundles::input::{Lines, Names, json_lines, online_retail};
-use bundles::money::Money;
 use shop_simulator::{Flags, rules};
 use std::path::{Path, PathBuf};
 use tidemill::Millis;
@@ -29,6 +27,22 @@ pub struct Files {
 const SINCE: Millis = 1_514_764_800_000;
 
 impl Files {
+    /// Whether one is given.
+    pub fn are_given(&self) -> bool {
+        self.lines.is_some() || self.online_retail.is_some() || self.have_views_only()
+    }
+
+    /// Whether one of those is given that tell what users had, and nothing of orders.
+    pub fn have_views_only(&self) -> bool {
+        let Histories { serenade, diginetica, beauty, video } = &self.histories;
+        [serenade, diginetica, beauty, video].into_iter().any(Option::is_some)
+    }
+
+    /// What money is worth in the shop's own lines.
+    pub fn money(&self) -> &Money {
+        &self.money
+    }
+
     /// The file with the shop's own lines.
     pub fn own_lines(&self) -> Option<&Path> {
         self.lines.as_deref()
@@ -55,9 +69,7 @@ impl Files {
             return Ok(Some(json_lines(file, money.rules()?)?));
         }
         if let Some(file) = invoices {
-            let read = online_retail(file)?;
-            // Somebody once bought 80,995 of one, and cancelled it.
-            return Ok(Some(Lines { rules: Rules { most_pieces: 100_000, ..read.rules }, ..read }));
+            return Ok(Some(online_retail(file)?));
         }
         let numbered = |owners: Vec<(u32, Vec<u32>)>| {
             let touches =
@@ -66,10 +78,21 @@ impl Files {
         };
         let touches: Vec<(Millis, u32, u32)> = match (serenade, diginetica, beauty, video) {
             (Some(folder), ..) => {
-                let events = serenade::prequential(folder)?.steps.into_iter().flat_map(|step| step.events);
-                events.map(|event| (event.time, event.owner, event.item)).collect()
+                let mut clicks = Vec::new();
+                for name in ["train.txt", "valid.txt", "test.txt"] {
+                    let of_sessions = serenade::clicks(folder, name)?.into_iter();
+                    clicks.extend(of_sessions.flat_map(|(session, clicks)| {
+                        clicks.into_iter().map(move |(time, item)| (time, session, item))
+                    }));
+                }
+                // A session's clicks of the same time stay as they are.
+                clicks.sort_by_key(|(time, session, _)| (*time, *session));
+                clicks
             }
-            (_, Some(folder), ..) => numbered((0..).zip(diginetica::all_sessions(folder)?).collect()),
+            (_, Some(folder), ..) => {
+                let sessions = diginetica::train(folder)?.into_iter().chain(diginetica::test(folder)?);
+                numbered((0..).zip(sessions).collect())
+            }
             (_, _, Some(file), _) => numbered(amazon::users_by_line(file)?.into_iter().collect()),
             (.., Some(file)) => numbered(amazon::users(file)?.into_iter().collect()),
             _ => return Ok(None),

@@ -1,18 +1,17 @@
-//! A shop's lines: of a real shop, of a file, or of a shop that does not exist.
+//! A shop's lines, and how its items are called.
 
 use anyhow::{Context, ensure};
-use flate2::read::MultiGzDecoder;
 use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use shop_simulator::{Settings, Simulation};
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tidemill::time::days;
 use tidemill::{Batch, Millis, ReadStatus, Reader, Source};
 use tidemill_files::JsonLines;
-use tidemill_shop::{Currency, Kind, Line, Rates, Rules};
+use tidemill_shop::{Line, Rules};
+
+use crate::read::open;
 
 /// Lines in the order in which they arrived.
 #[derive(Clone, Debug)]
@@ -38,7 +37,13 @@ pub struct Names {
 }
 
 impl Names {
-    fn number(&mut self, code: String) -> u64 {
+    /// How many items are called by codes.
+    pub(crate) fn codes(&self) -> u64 {
+        self.codes.len() as u64
+    }
+
+    /// The number of an item with this code, and a new one where it has none yet.
+    pub(crate) fn number(&mut self, code: String) -> u64 {
         *self.numbers.entry(code).or_insert_with_key(|code| {
             self.codes.push(code.clone());
             self.codes.len() as u64 - 1
@@ -83,79 +88,6 @@ struct Product {
     description: String,
 }
 
-#[derive(Deserialize)]
-struct Invoiced {
-    #[serde(rename = "InvoiceNo")]
-    invoice: String,
-    #[serde(rename = "StockCode")]
-    code: String,
-    #[serde(rename = "Quantity")]
-    quantity: i64,
-    /// In seconds since 1970.
-    #[serde(rename = "InvoiceEpoch")]
-    time: i64,
-    #[serde(rename = "UnitPrice")]
-    price: f64,
-    #[serde(rename = "CustomerID")]
-    customer: Option<u64>,
-}
-
-/// Numbers of users who are nobody's customers begin here: each is there for one invoice.
-pub const GUESTS: u64 = 1 << 32;
-
-/// Reads a year of a real shop's invoices (UCI Online Retail). Items are listed when they are first sold, in one category with those
-/// whose codes begin with the same two digits: stock codes that are alike are of things that are. An invoice whose number begins with C cancels, and does not say
-/// which order. Lines without goods, as postage, and stock that was written off are left out. An invoice may have hundreds of
-/// lines in a minute: nobody is taken for a bot.
-///
-/// # Errors
-///
-/// The file cannot be read, or is not such a file.
-pub fn online_retail(file: &Path) -> anyhow::Result<Lines> {
-    let (mut lines, mut names) = (Vec::new(), Names::default());
-    let (mut orders, mut without_goods) = (FxHashMap::<String, u64>::default(), 0);
-    for line in csv::Reader::from_reader(open(file)?).deserialize() {
-        let Invoiced { invoice, code, quantity, time, price, customer } =
-            line.with_context(|| file.display().to_string())?;
-        let is_goods = code.len() >= 5 && code.as_bytes()[..5].iter().all(u8::is_ascii_digit);
-        let cancelled = invoice.starts_with('C');
-        if !is_goods || quantity == 0 || cancelled != (quantity < 0) {
-            without_goods += 1;
-            continue;
-        }
-        let new = orders.len() as u64;
-        let order = *orders.entry(invoice).or_insert(new);
-        let (category, known) = (code[..2].parse().ok(), names.codes.len() as u64);
-        let line = Line {
-            id: lines.len() as u64,
-            time: time * 1_000,
-            kind: if cancelled { Kind::Cancellation } else { Kind::Purchase },
-            user: Some(customer.unwrap_or(GUESTS + order)),
-            item: Some(names.number(code)),
-            order: (!cancelled).then_some(order),
-            category: None,
-            number: Some(quantity.abs()),
-            amount: Some(price),
-            currency: None,
-        };
-        if line.item == Some(known) {
-            let listed =
-                Line { kind: Kind::Listed, user: None, order: None, category, number: None, amount: None, ..line };
-            lines.push(listed);
-        }
-        lines.push(Line { id: lines.len() as u64, ..line });
-    }
-    let without_goods = (without_goods > 0)
-        .then(|| format!("{without_goods} lines without goods, as postage, or of stock that was written off"));
-    let own = Currency::new("GBP").context("pounds are a currency")?;
-    Ok(Lines {
-        lines,
-        rules: Rules { most_lines: u32::MAX, ..Rules::new(Rates::new(own)) },
-        names,
-        left_out: without_goods.into_iter().collect(),
-    })
-}
-
 /// Reads lines of JSON to their end, packed or not, of which the rules say what is to be believed: of a file, of all files of a folder
 /// one after the other, or of standard input (`-`). What is there already has not happened later than a day from now: a line of
 /// a clock that is ahead by more would move time there, and all that came after it would be late.
@@ -198,13 +130,4 @@ pub fn warn(left_out: &[String]) {
 pub fn simulated(settings: &Settings, rules: Rules) -> Lines {
     let lines = Simulation::new(settings.clone()).collect();
     Lines { lines, rules, names: Names::default(), left_out: Vec::new() }
-}
-
-/// Opens a file, unpacking it if its name ends with `.gz`.
-fn open(path: &Path) -> anyhow::Result<Box<dyn Read>> {
-    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(match path.extension() {
-        Some(ext) if ext == "gz" => Box::new(MultiGzDecoder::new(file)),
-        _ => Box::new(file),
-    })
 }
