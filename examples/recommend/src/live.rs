@@ -96,6 +96,8 @@ pub struct Given<'s> {
     pub together: Collection<'s, ItemRow<u64>>,
     /// Times from which on all lists are made anew: an event for each user who is forgotten, in the epoch in which that happens.
     pub again: Stream<'s, Millis>,
+    /// Users who are forgotten.
+    pub forgotten: Stream<'s, u64>,
 }
 
 /// What it keeps.
@@ -184,7 +186,8 @@ pub fn recommend<'s>(
         (Some((of, candidates)), learnt)
     });
     let ranker = Ranker::new(SOURCES.len());
-    let feedback = held.flat_map(move |change| feedback(change, settings.learns)).union(learnt);
+    let forgotten = given.forgotten.map(|user| Feedback::Forgotten { user });
+    let feedback = held.flat_map(move |change| feedback(change, settings.learns)).union(learnt).union(forgotten);
     let lessons = feedback.key_by(|feedback| *feedback.user()).process("lessons", Lessons::new(settings.waits))?;
     let weights = lessons.key_by(|_| ()).maintain("weights", Learned::new(ranker.clone()))?;
     let ranking = Ranking::new(ranker, settings.ranked);

@@ -123,7 +123,8 @@ pub fn answers<'s>(lines: Stream<'s, Line>, options: &Options) -> tidemill::Resu
         again = again.union(refresh);
     }
     let together = bundles.clone().flat_map(|row| if let BundleRow::Item(row) = row { Some(row) } else { None });
-    let given = Given { facts: facts.clone(), trends: doings.trends.clone(), together, again };
+    let gone = forgotten.clone().map(|forgotten| forgotten.user);
+    let given = Given { facts: facts.clone(), trends: doings.trends.clone(), together, again, forgotten: gone };
     let kept = recommend(held.clone(), given, options.taste.as_ref(), options.lists)?;
     Ok(Answers { kept, bundles, baskets, doings, scores, dropped, lost, facts, held, forgotten })
 }

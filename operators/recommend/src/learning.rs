@@ -39,13 +39,21 @@ pub enum Feedback<U, I> {
         /// Which.
         item: I,
     },
+    /// A user wants to be forgotten.
+    Forgotten {
+        /// Who.
+        user: U,
+    },
 }
 
 impl<U: Key, I: Key> Feedback<U, I> {
     /// Whose it is.
     pub fn user(&self) -> &U {
         match self {
-            Feedback::Suggested { user, .. } | Feedback::Shown { user, .. } | Feedback::Chosen { user, .. } => user,
+            Feedback::Suggested { user, .. }
+            | Feedback::Shown { user, .. }
+            | Feedback::Chosen { user, .. }
+            | Feedback::Forgotten { user } => user,
         }
     }
 }
@@ -64,7 +72,8 @@ pub struct Lesson<I> {
 /// the items that were shown since then and have been ignored, or among all that were suggested if nobody said what was
 /// shown.
 ///
-/// State: what was suggested to each user last and before that, until the user has done nothing for `keep` ms.
+/// State: what was suggested to each user last and before that, until the user has done nothing for `keep` ms or wants to be
+/// forgotten. What was learnt by then stays learnt.
 pub struct Lessons<U, I> {
     keep: Millis,
     of: PhantomData<fn(U, I)>,
@@ -135,6 +144,7 @@ impl<U: Key, I: Key> Process for Lessons<U, I> {
                 let candidates = if shown.contains(&item) { candidates.among(&shown) } else { candidates.clone() };
                 ctx.emit(Lesson { candidates, chosen: item });
             }
+            Feedback::Forgotten { .. } => ctx.forget(),
         }
         Ok(())
     }
@@ -241,6 +251,10 @@ mod tests {
         harness.push(50, chosen(1, 77));
         harness.push(60, chosen(2, 9));
         harness.push(5_000, chosen(1, 8));
+        // Nothing waits for a choice of somebody who is forgotten.
+        harness.push(7_000, suggested(3, &[5, 6]));
+        harness.push(7_001, Feedback::Forgotten { user: 3 });
+        harness.push(7_002, chosen(3, 5));
         harness.watermark(9_000);
         let lessons: Vec<(Vec<u8>, u8)> =
             harness.out().into_iter().map(|lesson| (lesson.candidates.items().to_vec(), lesson.chosen)).collect();

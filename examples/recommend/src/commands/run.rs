@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use tidemill::time::{days, hours, minutes};
 use tidemill::{Config, Events, Table, Timing, Update, execute};
 use tidemill_recommend::{Fact, Ranked, Touch, WithItems};
-use tidemill_shop::{Action, Categorised, Clean, Cleaning, Facts, ItemFact, Ledgers, Line, Trending};
+use tidemill_shop::{Action, Categorised, Clean, Cleaning, Facts, ItemFact, Ledger, Ledgers, Line, Trending};
 
 /// The flags of `recommend run`.
 #[derive(clap::Args)]
@@ -60,7 +60,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Action::Forget => Some(time),
             _ => None,
         });
-        let held = events.key_by(|event| event.user).ledger("what holds", days(365))?.held;
+        let Ledger { held, forgotten, .. } = events.key_by(|event| event.user).ledger("what holds", days(365))?;
         let groups = |category| [None, Some(category)];
         let trends = held.clone().trending("trends", 40, hours(24), groups)?;
         let lines = held.clone().filter_map(|Update { row, diff }| match row.event.action {
@@ -70,7 +70,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             _ => None,
         });
         let together = lines.key_by(|line| line.row.owner).companions("what goes together", 100, 50)?;
-        let given = Given { facts, trends, together, again: forgets };
+        let forgotten = forgotten.map(|forgotten| forgotten.user);
+        let given = Given { facts, trends, together, again: forgets, forgotten };
         let kept = recommend(held, given, taste.as_ref(), Settings::default())?;
         kept.lists.sink("lists out", to_lists.clone())
     })?
