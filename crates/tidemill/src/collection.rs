@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::hash::stable_hash;
 use crate::job::Job;
 use crate::plan::{Node, type_name};
-use crate::record::{Data, Record, Seq};
+use crate::record::{ADDED, Data, RETRACTED, Record, Seq};
 use crate::sink::{Sink, Start, Update};
 use crate::stream::Stream;
 use crate::tide::Tide;
@@ -228,10 +228,6 @@ impl<'s, D: differential_dataflow::Data> Collection<'s, D> {
         Ok(())
     }
 }
-
-/// The partition numbers of changes, past any real partition's.
-const RETRACTED: u16 = u16::MAX - 1;
-const ADDED: u16 = u16::MAX;
 
 /// Sends each row under its own epoch, which differential does not promise.
 fn by_epoch<'s, D: Clone + 'static>(

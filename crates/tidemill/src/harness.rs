@@ -132,6 +132,11 @@ impl<N: Kernel> Harness<N> {
         self.pushed.push(Record { time, seq, value });
     }
 
+    /// The same for an event whose place is known: one that takes back another has the place of that one.
+    pub fn push_at(&mut self, time: Millis, seq: Seq, value: N::In) {
+        self.pushed.push(Record { time, seq, value });
+    }
+
     /// Closes the epoch with the watermark where it was.
     pub fn close_epoch(&mut self) {
         self.watermark(self.watermark);

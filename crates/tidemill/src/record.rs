@@ -39,6 +39,16 @@ impl Seq {
         Seq { place: self.place, ordinal: self.ordinal << 16 | (index as u64 + 1).min(0xffff) }
     }
 
+    /// The place of what is taken back at this one. [`Collection::changes`](crate::Collection::changes) gives a row that goes a
+    /// place of its own, before all that comes; everywhere else what is taken back has the place at which it was said.
+    #[inline]
+    pub fn said(self) -> Self {
+        match self.place >> 48 == u64::from(RETRACTED) {
+            true => Seq { place: self.place | u64::from(ADDED) << 48, ..self },
+            false => self,
+        }
+    }
+
     /// The place of this record as one of input `index`, of at most 3, where several inputs become one stream: what they
     /// have from the same record keeps an order that does not hang on which came first.
     #[inline]
@@ -46,6 +56,10 @@ impl Seq {
         Seq { place: self.place, ordinal: self.ordinal << 2 | (index as u64 + 1).min(3) }
     }
 }
+
+/// The partition numbers of what goes from a collection, and of what comes: past any real partition's.
+pub(crate) const RETRACTED: u16 = u16::MAX - 1;
+pub(crate) const ADDED: u16 = u16::MAX;
 
 /// A value on a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -40,9 +40,9 @@ pub trait AskAtOnce<'s, Q: Clone + 'static> {
     /// as facts come in, late ones too, exactly the rows they touch are corrected.
     ///
     /// Rows and facts meet by key: `row` tells a row's key and its time in ms. To facts of its own
-    /// time a row comes last, so they count for it. A row goes when it is retracted, or else as in
-    /// [`crate::SlidingWindows::at_once`], by the lesser of the two watermarks; one that is added
-    /// behind the horizon gets no answer. The stream holds the facts that came too late.
+    /// time a row comes last, so they count for it; facts that are changes of a collection too are in no such order, and want
+    /// [`crate::Ties::All`]. A row goes when it is retracted, or else as in [`crate::SlidingWindows::at_once`], by the lesser of
+    /// the two watermarks; one that is added behind the horizon gets no answer. The stream holds the facts that came too late.
     ///
     /// `values` tells what a fact counts for; facts that are updates ([`Counts`]) can be taken back, which corrects the same
     /// rows again: see [`crate::SlidingWindowsOfUpdates::updates_at_once`].
@@ -133,6 +133,7 @@ mod tests {
     use crate::{Span, Ties};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+    use tidemill::Seq;
     use tidemill::harness::Harness;
     use tidemill::time::END;
 
@@ -187,9 +188,9 @@ mod tests {
         })
     }
 
-    /// A row's change as an event.
-    fn change((row, diff): (&Row, &isize)) -> (Millis, Seen<Fact, Row>) {
-        (row.0, Seen::Row(Update { row: *row, diff: *diff }))
+    /// Pushes a row's change, which has a place by the row, behind all facts.
+    fn change<N: Kernel<In = Seen<E, Row>>, E>(harness: &mut Harness<N>, row: &Row, diff: isize) {
+        harness.push_at(row.0, Seq::new(1, row.1.into()), Seen::Row(Update { row: *row, diff }));
     }
 
     /// Adds changes of rows to those that are true.
@@ -230,7 +231,7 @@ mod tests {
                 }
                 for harness in [&mut whole, &mut broken] {
                     facts.iter().for_each(|fact| harness.push(fact.0, Seen::Fact(*fact)));
-                    rows.iter().map(change).for_each(|(time, change)| harness.push(time, change));
+                    rows.iter().for_each(|(row, diff)| change(harness, row, *diff));
                     harness.watermark(watermark);
                 }
                 let changes = whole.changes();
@@ -239,6 +240,49 @@ mod tests {
                 prop_assert_eq!(late(&mut broken), late(&mut whole));
             }
             prop_assert!(answers.is_empty() && broken.is_empty(), "nothing is kept when the time is over");
+        }
+
+        #[test]
+        fn facts_that_are_taken_back_were_never_there(
+            windows in windows(), epochs in epochs(), gone in prop::collection::vec(any::<bool>(), 100), workers in 1..4usize,
+        ) {
+            let key = |seen: &Seen<Update<Fact>, Row>| match seen {
+                Seen::Fact(fact) => fact.row.1,
+                Seen::Row(update) => update.row.1,
+            };
+            let values = |fact: &Update<Fact>| ([fact.row.2], fact.diff);
+            let harness = || Harness::kernel(workers, key, move || kernel("ask", key, values, windows));
+            let (mut told, mut never) = (harness(), harness());
+            let mut facts = (0..).zip(gone);
+            let mut taken_back = Vec::new();
+            let last = epochs.len() - 2;
+            for (epoch, Changes { facts: new, rows, watermark }) in epochs.into_iter().enumerate() {
+                for (row, (number, gone)) in new.into_iter().zip(&mut facts) {
+                    let push = |harness: &mut Harness<_>, diff| {
+                        harness.push_at(row.0, Seq::new(0, number), Seen::Fact(Update { row, diff }));
+                    };
+                    push(&mut told, 1);
+                    if gone { taken_back.push((row, number)) } else { push(&mut never, 1) }
+                }
+                if epoch == last {
+                    // The input is at its end, but time is not.
+                    for (row, number) in &taken_back {
+                        told.push_at(row.0, Seq::new(0, *number), Seen::Fact(Update { row: *row, diff: -1 }));
+                    }
+                    told.watermark(watermark.min(2_000));
+                    never.watermark(watermark.min(2_000));
+                    break;
+                }
+                for harness in [&mut told, &mut never] {
+                    rows.iter().for_each(|(row, diff)| change(harness, row, *diff));
+                    harness.watermark(watermark);
+                }
+            }
+            let (mut answers, mut expected) = (Rows::new(), Rows::new());
+            add(&mut answers, told.changes().into_iter().map(|(epoch, row, diff)| (row, epoch, diff)));
+            add(&mut expected, never.changes().into_iter().map(|(epoch, row, diff)| (row, epoch, diff)));
+            prop_assert_eq!(answers, expected);
+            prop_assert!(told.dead().is_empty());
         }
     }
 }

@@ -95,17 +95,14 @@ where
     }
 
     /// Takes back the question asked at `at` under this id, and returns its answer as it stood; `None` if it is not
-    /// remembered. If none was asked at this very position, it is the first one of the same time.
+    /// remembered.
     pub fn withdraw(&mut self, at: At<T>, id: &Id) -> Option<Answer<N, W, X::Reading>>
     where
         Id: PartialEq,
     {
-        let first = self.asked.partition_point(|other| other.at.0 < at.0);
-        let of_time = self.asked.range(first..).take_while(|other| other.at.0 == at.0);
-        let mut same =
-            of_time.enumerate().filter(|(_, other)| other.id == *id).map(|(offset, other)| (offset, other.at));
-        let (one, _) = same.clone().find(|(_, place)| *place == at).or_else(|| same.next())?;
-        self.asked.remove(first + one).map(|asked| asked.answer)
+        let first = self.asked.partition_point(|other| other.at < at);
+        let offset = self.asked.range(first..).take_while(|other| other.at == at).position(|other| other.id == *id)?;
+        self.asked.remove(first + offset).map(|asked| asked.answer)
     }
 
     /// A fact: `values` counts from the position `at` on, and for the remembered questions that it reaches.

@@ -134,27 +134,40 @@ fn change<Q: Clone + PartialEq, const N: usize, const W: usize, X: Aggregate<N>>
     changes: &mut Vec<(Row<Q, N, W, X>, isize)>,
 ) -> Result<(), Refused> {
     past.expire(windows, horizon, |id, answer| changes.push(((id, answer), -1)));
+    let said = (at.0, at.1.said());
+    // All of them are taken back, or none.
+    if let Some((values, times @ ..0)) = fact
+        && past.history().count_of(said, &values) < times.unsigned_abs()
+    {
+        return Err(Refused::Unknown);
+    }
+    if let Some((id, times)) = &question {
+        for _ in *times..0 {
+            // One that has had its time is retracted already.
+            let Some(answer) = past.withdraw(said, id) else { break };
+            changes.push(((id.clone(), answer), -1));
+        }
+    }
     if let Some((values, times)) = fact {
         let mut changed = |id: &Q, old: &_, new: &_| {
             changes.push(((id.clone(), *old), -1));
             changes.push(((id.clone(), *new), 1));
         };
-        for _ in 0..times {
-            past.insert(windows, at, values, &mut changed)?;
-        }
         for _ in times..0 {
-            let place = past.history().place_of(at, &values).ok_or(Refused::Unknown)?;
-            past.remove(windows, place, values, &mut changed)?;
+            past.remove(windows, said, values, &mut changed)?;
+        }
+        for already in 0..times {
+            if let Err(refused) = past.insert(windows, at, values, &mut changed) {
+                for _ in 0..already {
+                    past.remove(windows, at, values, &mut changed)?;
+                }
+                return Err(refused);
+            }
         }
     }
     let Some((id, times)) = question else { return Ok(()) };
     for _ in 0..times {
         changes.push(((id.clone(), past.ask(windows, at, id.clone())?), 1));
-    }
-    for _ in times..0 {
-        // One that has had its time is retracted already.
-        let Some(answer) = past.withdraw(at, &id) else { break };
-        changes.push(((id.clone(), answer), -1));
     }
     Ok(())
 }

@@ -193,12 +193,10 @@ where
         self.clock.0
     }
 
-    /// The place of a fact with these values: `at` itself if one is there, or else the last one of the same time.
-    pub(crate) fn place_of(&self, at: At<T>, values: &[i64; N]) -> Option<At<T>> {
-        let first = self.facts.partition_point(|fact| fact.at.0 < at.0);
-        let of_time = self.facts.range(first..).take_while(|fact| fact.at.0 == at.0);
-        let places = of_time.filter(|fact| fact.values == *values).map(|fact| fact.at);
-        places.clone().find(|place| *place == at).or_else(|| places.last())
+    /// How many facts with these values are kept at this position.
+    pub(crate) fn count_of(&self, at: At<T>, values: &[i64; N]) -> usize {
+        let first = self.facts.partition_point(|fact| fact.at < at);
+        self.facts.range(first..).take_while(|fact| fact.at == at).filter(|fact| fact.values == *values).count()
     }
 
     /// The time of the newest fact, if there is one.

@@ -183,9 +183,10 @@ pub trait SlidingWindowsOfUpdates<'s, T: Data> {
     /// [`SlidingWindows::at_once`], but what an update with a `diff` below 0 takes back was never there: the row of its
     /// question goes, and exactly the rows that its fact touched are corrected.
     ///
-    /// An update takes back the event of its own time and place ([`tidemill::Seq`]), or, where none is at that place as in
-    /// [`Collection::changes`], one of the same time that is equal. One of a fact that was never there goes to the dead-letter
-    /// stream; the stream of what came too late holds what takes back facts that are no longer kept, too.
+    /// An update takes back the event of its own time and place ([`tidemill::Seq::said`]), as one of
+    /// [`Collection::changes`] does, and one whose operator keeps both. What takes back a fact that was never there, or was
+    /// refused, goes to the dead-letter stream; the stream of what came too late holds what takes back facts that are no longer
+    /// kept, too.
     ///
     /// # Errors
     ///

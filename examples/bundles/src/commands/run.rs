@@ -155,6 +155,10 @@ fn print_input(all: &Lines, told: &Told) {
 }
 
 fn print_bundles(bundles: &[Bundle<u64>], names: &Names) {
+    if bundles.is_empty() {
+        println!("   none: --least N asks for those in fewer baskets");
+        return;
+    }
     println!("   both  support  confidence   lift  cosine  items");
     for bundle in bundles {
         println!(

@@ -4,9 +4,9 @@ use super::is_empty;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use tidemill::harness::Harness;
-use tidemill::time::END;
+use tidemill::time::{BEGINNING, END};
 use tidemill::{Closing, Config, Emit, Epoch, Events, Kernel, Memory, Millis, Record, Seq, Timing, Update, execute};
-use tidemill_feature::{Role, Sliding, SlidingWindows, Span, Ties, Windows};
+use tidemill_feature::{Answer, Role, Sliding, SlidingWindows, Span, Ties, Windows};
 
 use crate::events::{DISORDER, Event, Log, Read, Row, Rows, counted, partitions, sliding, updates, windows};
 use crate::oracle::{self, Shape, W};
@@ -130,33 +130,36 @@ proptest! {
     fn what_is_taken_back_was_never_there(
         shape in oracle::shape(), ties in oracle::ties(), lateness in 0..60u64, input in partitions(),
         back in prop::collection::vec(prop::option::of(any::<prop::sample::Index>()), 30), batch in 1..9usize,
+        cut in 0..20u64, workers in 1..5usize, after in 1..5usize,
     ) {
         let windows = windows(&shape, ties, lateness);
         let reach = shape.iter().map(|(width, delay)| (width + delay) as i64).max().unwrap_or(0);
-        let mut kernel = sliding(windows).updates_at_once_kernel("windows", |update: &Update<Event>| update.row.key);
-        let (mut emit, mut before, mut rows) = (Emit::default(), 0 as Millis, Rows::new());
+        let key = |update: &Update<Event>| update.row.key;
+        let mut harness =
+            Harness::kernel(workers, key, move || sliding(windows).updates_at_once_kernel("windows", key));
+        let (mut before, mut rows) = (BEGINNING, Rows::new());
         // What was said and neither came too late nor was taken back.
         let mut known: Vec<Record<Event>> = Vec::new();
         let events = input.concat();
-        for ((epoch, events), back) in (1..).zip(events.chunks(batch)).zip(back.into_iter().chain(std::iter::repeat(None))) {
+        let back = back.into_iter().chain(std::iter::repeat(None));
+        for ((epoch, events), back) in (1..).zip(events.chunks(batch)).zip(back) {
             let horizon = before.saturating_sub_unsigned(lateness);
-            let update = |record: &Record<Event>, diff| record.with(Update { row: record.value, diff });
-            let taken_back = back.filter(|_| !known.is_empty()).map(|at| known.swap_remove(at.index(known.len())));
-            let mut records: Vec<_> = taken_back.iter().map(|record| update(record, -1)).collect();
+            if let Some(at) = back.filter(|_| !known.is_empty()) {
+                let Record { time, seq, value: row } = known.swap_remove(at.index(known.len()));
+                harness.push_at(time, seq, Update { row, diff: -1 });
+            }
             for (number, event) in (0..).zip(events) {
                 let record = Record { time: event.time, seq: Seq::new(0, 100 * epoch + number), value: *event };
-                records.push(update(&record, 1));
+                harness.push_at(record.time, record.seq, Update { row: record.value, diff: 1 });
                 let behind = horizon.saturating_sub(event.time);
                 if behind <= 0 || !event.asks && behind < reach {
                     known.push(record);
                 }
             }
-            let after = events.iter().map(|event| event.time - DISORDER).fold(before + 1, Millis::max);
-            let at = Closing { epoch, before, after };
-            kernel.records(at, &mut records, &mut emit);
-            kernel.settle(at, &mut emit);
-            prop_assert!(emit.dead.is_empty());
-            emit.out.drain(..).for_each(|(row, _, diff)| *rows.entry(row).or_insert(0) += diff);
+            before = events.iter().map(|event| event.time - DISORDER).fold(before.max(0) + 1, Millis::max);
+            harness.watermark(before);
+            prop_assert!(harness.dead().is_empty());
+            harness.changes().into_iter().for_each(|(_, row, diff)| *rows.entry(row).or_insert(0) += diff);
             rows.retain(|_, count| *count != 0);
             let answer = |row: &Record<Event>| {
                 let mine = known.iter().filter(|fact| fact.value.fact && fact.value.key == row.value.key);
@@ -165,7 +168,10 @@ proptest! {
             };
             let asked = known.iter().filter(|row| row.value.asks && row.time >= horizon);
             prop_assert_eq!(&rows, &counted(asked.map(answer)));
-            before = after;
+            if epoch == cut {
+                let said = harness.restore(after).expect("it reads back");
+                prop_assert_eq!(counted(said.into_iter().map(|(row, ..)| row)), rows.clone());
+            }
         }
     }
 
@@ -199,6 +205,32 @@ proptest! {
         }
         prop_assert!(rows.values().all(|count| *count == 0), "every row has been retracted");
     }
+}
+
+#[test]
+fn what_was_never_there_cannot_be_taken_back() {
+    let key = |_: &Update<i64>| 0u8;
+    let counts = || Sliding::new(HOUR, |value: &i64| Role::Both([*value]));
+    let mut harness = Harness::kernel(1, key, move || counts().updates_at_once_kernel("counts", key));
+    let place = |number| Seq::new(0, number);
+    harness.push_at(100, place(0), Update { row: 5, diff: 2 });
+    harness.push_at(200, place(1), Update { row: 7, diff: 1 });
+    harness.watermark(50);
+    assert_eq!(sums(harness.changes()), [(5, 10, 2), (7, 17, 1)]);
+    // An equal one of another place, more than there are, and one.
+    harness.push_at(100, place(9), Update { row: 5, diff: -1 });
+    harness.push_at(200, place(1), Update { row: 7, diff: 1 - 3 });
+    harness.watermark(51);
+    assert_eq!((harness.dead().len(), sums(harness.changes())), (2, vec![]));
+    harness.push_at(100, place(0), Update { row: 5, diff: -1 });
+    harness.watermark(52);
+    assert_eq!(sums(harness.changes()), [(5, 5, 1), (5, 10, -2), (7, 12, 1), (7, 17, -1)]);
+    assert!(harness.dead().is_empty());
+}
+
+/// The sums of a window, of each value that asked.
+fn sums(changes: Vec<(Epoch, (i64, Answer<1, 1>), isize)>) -> Vec<(i64, i64, isize)> {
+    changes.into_iter().map(|(_, (value, [last]), diff)| (value, last.sums[0], diff)).collect()
 }
 
 const HOUR: Windows<1> = Windows::new([Span::last(3_600)]).lateness(10);
