@@ -110,3 +110,30 @@ pub fn online_retail(file: &Path) -> anyhow::Result<Lines> {
         left_out: without_goods.into_iter().collect(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_is_listed_before_it_is_sold_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("lines.csv");
+        let text = "InvoiceNo,StockCode,Quantity,InvoiceEpoch,UnitPrice,CustomerID\n\
+            536365,85123A,6,1291191960,2.55,17850\n\
+            536365,POST,1,1291191960,18,17850\n\
+            536366,85123A,2,1291191961,2.55,\n\
+            C536367,85123A,-6,1291191962,2.55,17850\n";
+        std::fs::write(&file, text).unwrap();
+        let Lines { lines, names, left_out, rules } = online_retail(&file).unwrap();
+        let kinds: Vec<_> = lines.iter().map(|line| (line.id, line.kind, line.category, line.user)).collect();
+        let expected = [
+            (0, Kind::Listed, Some(85), None),
+            (1, Kind::Purchase, None, Some(17_850)),
+            (2, Kind::Purchase, None, Some(GUESTS + 1)),
+            (3, Kind::Cancellation, None, Some(17_850)),
+        ];
+        assert_eq!((&kinds[..], names.show(0).as_str()), (&expected[..], "85123A"));
+        assert!(lines.iter().all(|line| rules.check(line).is_ok()) && left_out.len() == 1, "{left_out:?}");
+    }
+}

@@ -22,8 +22,8 @@ struct Click {
 /// A session with its clicks' times, in ms since 1970 UTC, and items, in order.
 pub type Clicks = (u32, Vec<(Millis, u32)>);
 
-/// The sessions of a file of a folder (`train.txt`, `valid.txt` or `test.txt`), those that ended first coming first. Rows may be in any order; a session's clicks of the same
-/// second stay as they are.
+/// The sessions of a file of a folder (`train.txt`, `valid.txt` or `test.txt`), those that ended first coming first. Rows may be in
+/// any order; a session's clicks of the same second stay as they are.
 ///
 /// # Errors
 ///

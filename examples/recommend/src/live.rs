@@ -22,8 +22,8 @@ use tidemill_events::{AsOf, Asked, AskedOfSeveral, Respondent, WithEachRow};
 use tidemill_inference::{Infer, Pool, Score};
 use tidemill_recommend::{
     Anew, ByLinks, Fact, Feedback, Hidden, Hiding, ItemRow, LastItems, Learned, Lessons, ListRules, Nearest,
-    Neighbours, Ranked, Ranker, Ranking, Session, Standing, Suggested, Suggestion, Suggestions, Touch, Trending,
-    Trends, WeightsRow, WithItems, lists,
+    Neighbours, Ranked, Ranker, Ranking, Session, Standing, Suggested, Suggestion, Suggestions, Touch, Trends,
+    TrendsRow, WeightsRow, WithItems, lists,
 };
 use tidemill_shop::{Action, Held, Trend};
 
@@ -169,8 +169,8 @@ pub fn recommend<'s>(
         let items = session.items[session.items.len().saturating_sub(last)..].to_vec();
         Session { items, ..session }
     });
-    let categories = given.facts.clone().map(|fact| Trending::Of(fact.item, Some(fact.category)));
-    let trends = given.trends.map(Trending::In).union(categories);
+    let categories = given.facts.clone().map(|fact| TrendsRow::Of(fact.item, Some(fact.category)));
+    let trends = given.trends.map(TrendsRow::In).union(categories);
     let sources = vec![
         Respondent::new(after.clone(), ByLinks::after(last, suggested)),
         Respondent::new(given.together, ByLinks::together(last, suggested)),

@@ -48,7 +48,7 @@ pub fn without(lines: &[Line], user: u64) -> Vec<Line> {
 }
 
 /// The same lines as if what was cancelled had never been bought: a cancellation takes from the latest purchases of its item by
-/// its user. Places are held.
+/// its user, of its order if it names one. Places are held.
 pub fn uncancelled(lines: &[Line], rules: &Rules) -> Vec<Line> {
     let mut left = lines.to_vec();
     let mut bought: FxHashMap<(u64, u64), Vec<usize>> = FxHashMap::default();
@@ -59,7 +59,10 @@ pub fn uncancelled(lines: &[Line], rules: &Rules) -> Vec<Line> {
             Kind::Cancellation => {
                 let mut cancelled = line.number.unwrap_or(0);
                 for place in bought.get(&(user, item)).into_iter().flatten().rev() {
-                    let Line { number: Some(number), .. } = &mut left[*place] else { continue };
+                    let Line { number: Some(number), order, .. } = &mut left[*place] else { continue };
+                    if line.order.is_some() && line.order != *order {
+                        continue;
+                    }
                     let taken = cancelled.min(*number);
                     (*number, cancelled) = (*number - taken, cancelled - taken);
                 }

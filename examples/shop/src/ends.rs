@@ -1,6 +1,6 @@
 //! All that is kept at the end of each day, beside a recompute of what had not been cancelled by then.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,15 +25,19 @@ pub struct Compared {
     pub rows: usize,
     /// How many of these only one of both had.
     pub differ: usize,
+    /// How many collections they are of.
+    pub collections: usize,
 }
 
 /// Replays lines that are in order of time, and compares all that is kept at the end of every `every` UTC days, and of all, with a
 /// graph that is given at once what had not been cancelled by then. Lists are those of the moment in which their users acted,
 /// with what was cancelled later, so at these ends all are made anew. Says what became of each.
 ///
+/// Nobody in the lines wants to be forgotten, and no item moves to another category: what is given at once is all of the last one.
+///
 /// # Errors
 ///
-/// What stops a job.
+/// What stops a job, or if somebody wants to be forgotten.
 pub fn compare(
     lines: &[Line],
     options: &Options,
@@ -65,6 +69,11 @@ pub fn compare(
     // Here and below another epoch, since the end of the input makes nothing old.
     replayed.extend(ends.last().map(|(time, _)| filler(u64::MAX, *time)));
     let (mut changes, epochs) = run(replayed, &options, Config { epoch_records: EPOCH, ..config()? })?;
+    if epochs.len() != ends.len() {
+        return Err(tidemill::Error::Usage(
+            "somebody among the lines wants to be forgotten: leave such lines out".to_owned(),
+        ));
+    }
     let mut kept = State::default();
     for ((nth, (time, until)), epoch) in ends.iter().enumerate().zip(epochs) {
         let later = changes.split_off(&(epoch + 1));
@@ -76,7 +85,8 @@ pub fn compare(
         let mut recomputed = State::default();
         recomputed.change(run(at_once, &options, Config { epoch_records, ..config()? })?.0);
         let (rows, differ) = kept.compare(&recomputed);
-        say(Compared { end: *time, lines: *until, rows, differ });
+        let collections = kept.0.keys().map(|(collection, _)| collection).collect::<FxHashSet<_>>().len();
+        say(Compared { end: *time, lines: *until, rows, differ, collections });
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use fraud::graph::current_features;
 use fraud::serving::Scorer;
 use recommend::live::{self, Given, Kept, recommend};
 use recommend::taste::Taste;
+use serde::Serialize;
 use tidemill::{Collection, Context, DeadLetter, Events, Millis, Process, Reject, Stream, Timing, Update};
 use tidemill_inference::{Infer, Pool, Score};
 use tidemill_recommend::{Baskets, BundleRow, Fact};
@@ -23,7 +24,7 @@ use tidemill_shop::{
     Rules, ShopEvent,
 };
 
-use crate::payments::{LABEL_DELAY, Payments, SCORED, payments};
+use crate::payments::{COUNTS, LABEL_DELAY, Payments, SCORED, payments};
 
 /// What the graph is made with.
 #[derive(Clone)]
@@ -72,17 +73,37 @@ pub struct Answers<'s> {
 pub struct Lost<'s> {
     /// Those that cannot be believed.
     pub faulty: Stream<'s, Dropped>,
-    /// What others said, that came when nothing as old was kept any more.
+    /// What others said, that came when nothing as old was kept any more, or nothing as old of its user, who wanted to be forgotten.
     pub late: Stream<'s, ShopEvent>,
 }
 
 impl<'s> Lost<'s> {
-    /// As dead letters, each with its reason in words.
+    /// As dead letters, each with its time and its reason in words.
     pub fn letters(self) -> Stream<'s, DeadLetter> {
-        let faulty = self.faulty.map(|line| DeadLetter::of("cleaning", &line, line.reason.describe()));
-        let late = self.late.map(|event| DeadLetter::of("what holds", &event, Reason::TooLate.describe()));
+        let faulty = self
+            .faulty
+            .with_times()
+            .map(|(time, Dropped { id, reason })| DeadLetter::of("cleaning", &Faulty { id, time }, reason.describe()));
+        let late = self.late.with_times().map(|(time, ShopEvent { user, action, .. })| {
+            DeadLetter::of("what holds", &Late { user, time, action }, Reason::TooLate.describe())
+        });
         faulty.union(late)
     }
+}
+
+/// Which line was dropped.
+#[derive(Serialize)]
+struct Faulty {
+    id: u64,
+    time: Millis,
+}
+
+/// What came too late.
+#[derive(Serialize)]
+struct Late {
+    user: u64,
+    time: Millis,
+    action: Action,
 }
 
 /// Builds the graph.
@@ -108,7 +129,7 @@ pub fn answers<'s>(lines: Stream<'s, Line>, options: &Options) -> tidemill::Resu
     let scores = match &options.scorer {
         None => None,
         Some(pool) => {
-            let Payments { made, verdicts } = payments(&events)?;
+            let Payments { made, verdicts } = payments(&events, COUNTS)?;
             let features = current_features(made, verdicts, LABEL_DELAY, SCORED)?;
             Some(features.infer("fraud scores", pool, |features| *features)?)
         }

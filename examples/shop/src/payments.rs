@@ -19,8 +19,8 @@ pub const LABEL_DELAY: u64 = 7;
 /// For so many days a payment's score is kept, and corrected as labels come; one that is later is not scored.
 pub const SCORED: u64 = 2;
 
-/// What counts for scores, until it is older than the widest window.
-const KEPT: Millis = days((LABEL_DELAY + 30 + SCORED) as i64);
+/// What is older counts for no score any more: it is past the widest window.
+pub const COUNTS: Millis = days((LABEL_DELAY + 30 + SCORED) as i64);
 
 /// Which item of which order.
 pub type Place = (u64, u64);
@@ -87,17 +87,18 @@ pub struct Payments<'s> {
     pub verdicts: Stream<'s, Update<Label>>,
 }
 
-/// The payments among what users do. An event that does not fit the fraud example's numbers (seconds since 2018-04-01, and 32
-/// bits) goes to the dead-letter stream.
+/// The payments among what users do, each of which can be taken back until it is `keep` ms old. Payments and chargebacks that come more
+/// than [`SCORED`] days late count for nothing; a wish to be forgotten always does. An event that does not fit the fraud example's
+/// numbers (seconds since 2018-04-01, and 32 bits) goes to the dead-letter stream.
 ///
 /// # Errors
 ///
 /// [`tidemill::Error::Graph`] if a name is taken.
-pub fn payments<'s>(events: &Stream<'s, ShopEvent>) -> Result<Payments<'s>> {
+pub fn payments<'s>(events: &Stream<'s, ShopEvent>, keep: Millis) -> Result<Payments<'s>> {
     let timed = events.clone().with_times().filter(|(_, event)| is_of_payments(&event.action));
     let paid = timed.try_map("payments", |(time, event)| of(*time, event))?;
     let delay = days(LABEL_DELAY as i64);
-    let kernel = PaymentsKernel::new(delay, days(SCORED as i64), KEPT);
+    let kernel = PaymentsKernel::new(delay, days(SCORED as i64), keep);
     let (said, _late) = paid.key_by(|paid| paid.user).kernel("payments and verdicts", kernel)?;
     let (made, verdicts) = said.split_map(|Update { row, diff }| match row {
         Said::Made(row) => (Some(Update { row, diff }), None),
@@ -124,6 +125,13 @@ struct Kept {
     verdict: Option<Label>,
 }
 
+impl Kept {
+    /// When its verdict is known: so long after the whole second that the payment has for its time.
+    fn known_at(&self, delay: Millis) -> Millis {
+        self.payment.time_ms() + delay
+    }
+}
+
 /// What is known of one user.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Account {
@@ -139,7 +147,7 @@ type Changes = Vec<((Millis, Seq, Said), isize)>;
 impl Account {
     /// Takes an event, and whether it could be.
     fn take(&mut self, time: Millis, seq: Seq, of: Of, oldest: Millis, changes: &mut Changes) -> bool {
-        if time < oldest || self.forgotten.is_some_and(|wish| time <= wish) {
+        if time < oldest && of != Of::Forgotten || self.forgotten.is_some_and(|wish| time <= wish) {
             return false;
         }
         match of {
@@ -163,11 +171,14 @@ impl Account {
     /// Says what has become known by `now`, and what else if a chargeback has come late.
     fn judge(&mut self, now: Millis, delay: Millis, changes: &mut Changes) {
         let Account { paid, charged, .. } = self;
-        for kept in paid.iter_mut().filter(|kept| kept.time + delay <= now) {
-            let known_at = kept.time + delay;
+        for kept in paid.iter_mut().filter(|kept| kept.known_at(delay) <= now) {
+            let known_at = kept.known_at(delay);
             let fraud =
                 charged.iter().any(|(time, place)| *place == kept.place && (kept.time..known_at).contains(time));
             let label = Label { payment: Transaction { fraud, ..kept.payment }, known_at };
+            if kept.verdict == Some(label) {
+                continue;
+            }
             if let Some(said) = kept.verdict.replace(label) {
                 changes.push(((known_at, kept.seq, Said::Verdict(said)), -1));
             }
@@ -184,13 +195,13 @@ impl Account {
 
     /// When it is to be looked at next by the watermark alone; `None` if nothing is known.
     fn due(&self, delay: Millis, keep: Millis) -> Option<Millis> {
-        let judged = self.paid.iter().filter(|kept| kept.verdict.is_none()).map(|kept| kept.time + delay);
+        let judged = self.paid.iter().filter(|kept| kept.verdict.is_none()).map(|kept| kept.known_at(delay));
         let times = self.paid.iter().map(|kept| kept.time).chain(self.charged.iter().map(|charged| charged.0));
         judged.chain(times.chain(self.forgotten).map(|time| time + keep + 1)).min()
     }
 }
 
-/// One worker's users. Of what is later than `late` ms the windows of scores would know nothing, nor does this.
+/// One worker's users. Of payments that are later than `late` ms the windows of scores would know nothing, nor does this.
 struct PaymentsKernel {
     delay: Millis,
     late: Millis,
@@ -218,7 +229,7 @@ impl PaymentsKernel {
             }
         }
         account.judge(at.after, self.delay, &mut changes);
-        // The end of the input takes nothing back.
+        // The end of the input makes nothing old.
         if at.after < END {
             account.expire(at.after.saturating_sub(self.keep));
         }
@@ -358,7 +369,7 @@ mod tests {
     }
 
     fn event() -> impl Strategy<Value = (i64, u64, u8, u64, u32)> {
-        (-12i64..6, 1u64..4, 0u8..9, 0u64..2, 1u32..4)
+        (-15i64..6, 1u64..4, 0u8..9, 0u64..2, 1u32..4)
     }
 
     proptest! {
@@ -387,7 +398,8 @@ mod tests {
                 harness.watermark(START + now * 1_000);
                 batch.sort_by_key(|event| event.0);
                 for (time, paid) in batch {
-                    if time < oldest || wishes.get(&paid.user).is_some_and(|wish| time <= *wish) {
+                    let late = time < oldest && paid.of != Of::Forgotten;
+                    if late || wishes.get(&paid.user).is_some_and(|wish| time <= *wish) {
                         continue;
                     }
                     if paid.of == Of::Forgotten {

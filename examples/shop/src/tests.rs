@@ -13,7 +13,7 @@ use recommend::transformer;
 use shop_simulator::{Settings, Simulation};
 use std::collections::BTreeSet;
 use tidemill::time::{days, hours, minutes};
-use tidemill::{Config, Events, Millis, Timing, execute};
+use tidemill::{Config, DeadLetter, Events, Memory, Millis, Timing, execute};
 use tidemill_inference::{Pool, PoolConfig};
 use tidemill_shop::{Kind, Line, Reason};
 
@@ -124,7 +124,7 @@ fn at_each_days_end_all_is_as_if_what_was_cancelled_had_never_been_bought() {
     assert!(cancellations > 20, "{cancellations}");
     let mut options = options();
     options.rules.most_lines = u32::MAX;
-    let (mut ends, mut rows) = (0, 0);
+    let (mut ends, mut rows, mut last) = (0, 0, 0);
     compare_ends(
         &lines,
         &options,
@@ -133,10 +133,13 @@ fn at_each_days_end_all_is_as_if_what_was_cancelled_had_never_been_bought() {
         |of| {
             (ends, rows) = (ends + 1, rows + of.rows);
             assert_eq!(of.differ, 0, "{of:?}");
+            // All but what is hidden and fraud scores, of which there is no model.
+            last = of.collections;
         },
     )
     .unwrap();
     assert!(ends > 4 && rows > 20_000, "{ends} {rows}");
+    assert_eq!(last, 16, "collections that have rows");
 }
 
 #[test]
@@ -146,17 +149,46 @@ fn what_is_too_old_to_be_kept_is_counted_too() {
     // The last one is believed, but nothing that old is kept when it comes.
     let lines =
         vec![view(1, start), view(2, start), view(2, start), view(3, start + days(2)), view(4, start - days(700))];
-    let (dropped, options) = (Rows::default(), options());
-    let to_dropped = dropped.clone();
+    let (dropped, letters, options) = (Rows::default(), Memory::new(), options());
+    let (to_dropped, to_letters) = (dropped.clone(), letters.clone());
     execute(Config { epoch_records: 1, ..Config::workers(2) }, move |job| {
         let rules = options.rules.clone();
         let timing = Timing::by(move |line: &Line| rules.event_time(line));
         let answers = answers(job.source("lines", Events::new(lines.clone()), timing)?, &options)?;
+        answers.lost.letters().sink("letters", to_letters.clone())?;
         answers.dropped.sink("dropped out", to_dropped.clone())
     })
     .unwrap();
+    let letters: Vec<(String, String)> =
+        letters.values().into_iter().map(|letter: DeadLetter| (letter.reason, letter.record)).collect();
+    let late = format!(r#"{{"user":1,"time":{},"action":{{"View":{{"item":2}}}}}}"#, start - days(700));
+    let twice = format!(r#"{{"id":2,"time":{start}}}"#);
+    assert_eq!(letters, [("sent twice".to_owned(), twice), ("too late".to_owned(), late)]);
     let dropped: Vec<(Reason, u64)> = dropped.take().into_keys().collect();
     assert_eq!(dropped, [(Reason::Duplicate, 1), (Reason::TooLate, 1)]);
+}
+
+#[test]
+fn nobody_learns_from_the_payments_of_who_was_forgotten_months_later() {
+    let start = settings().start;
+    let line = |id, user, kind, time| Line { user: Some(user), kind, ..filler(id, time) };
+    let bought = |id, user, time| Line {
+        item: Some(7),
+        order: Some(id),
+        number: Some(1),
+        amount: Some(2.5),
+        ..line(id, user, Kind::Purchase, time)
+    };
+    let lines = vec![
+        bought(1, 1, start),
+        bought(2, 2, start),
+        line(3, 1, Kind::Forget, start + days(100)),
+        bought(4, 2, start + days(120)),
+    ];
+    let rules = shop_simulator::rules().unwrap();
+    let past = Past::of(Events::new(lines), &rules, days(365), 50, Config::workers(1)).unwrap();
+    let users: Vec<u32> = past.payments.iter().map(|payment| payment.customer).collect();
+    assert_eq!(users, [2], "of the last one nobody knows yet whether it was a fraud");
 }
 
 /// Users 1 to 20 look at item 1 and then at one of 2 to 5, and user 90 at item 1 and at item 99, which nobody has seen before.

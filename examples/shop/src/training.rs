@@ -55,7 +55,7 @@ impl Past {
             )?;
             let (clean, dropped) = lines.clean("cleaning", rules)?;
             let events = clean.filter_map(|clean| if let Clean::Shopper(event) = clean { Some(event) } else { None });
-            payments(&events)?.verdicts.sink("labels", to_labels.clone())?;
+            payments(&events, keep)?.verdicts.sink("labels", to_labels.clone())?;
             let Ledger { held, late, .. } = events.key_by(|event| event.user).ledger("what holds", keep)?;
             let reasons = dropped.map(|line| line.reason).union(late.map(|_| Reason::TooLate));
             reasons.count_reasons("dropped")?.sink("dropped out", to_dropped.clone())?;

@@ -77,7 +77,7 @@ pub use next_basket::{BasketIndex, TifuKnn};
 pub use ranker::{Candidates, Ranker};
 pub use scores::Scores;
 pub use session::LastItems;
-pub use sources::{ByLinks, Neighbours, Trending, Trends};
+pub use sources::{ByLinks, Neighbours, Trends, TrendsRow};
 pub use standing::{Standing, Suggested};
 pub use suggest::{Entry, Ranked, Suggestion, Suggestions};
 pub use touch::Touch;

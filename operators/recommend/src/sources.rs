@@ -84,7 +84,7 @@ impl<U: Key + ExchangeData, I: Key + ExchangeData> Index for Neighbours<U, I> {
 
 /// What [`Trends`] follow.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Trending<I, G> {
+pub enum TrendsRow<I, G> {
     /// What an item weighs in a group.
     In(Summed<G, I>),
     /// An item, and the group that is its own.
@@ -108,14 +108,14 @@ impl<U, I: Key, G: Key> Trends<U, I, G> {
 }
 
 impl<U: Key, I: Key + ExchangeData, G: Key + ExchangeData> Index for Trends<U, I, G> {
-    type Row = Trending<I, G>;
+    type Row = TrendsRow<I, G>;
     type Question = Suggestions<U, I>;
     type Answer = Vec<Suggestion<I>>;
 
-    fn change(&mut self, row: Trending<I, G>, diff: isize) {
+    fn change(&mut self, row: TrendsRow<I, G>, diff: isize) {
         let Summed { key, item, sum } = match row {
-            Trending::In(row) => row,
-            Trending::Of(item, group) => {
+            TrendsRow::In(row) => row,
+            TrendsRow::Of(item, group) => {
                 if diff > 0 {
                     _ = self.of.insert(item, group)
                 } else {

@@ -30,7 +30,7 @@ pub trait Trending<'s> {
     /// they change as events come and go, and whenever the watermark enters a new span. The end of the input makes
     /// nothing old.
     ///
-    /// State: of each item how much happened in each of the last 64 spans, where something did.
+    /// State: of each item and category how much happened in each of the last 64 spans, where something did.
     ///
     /// # Errors
     ///

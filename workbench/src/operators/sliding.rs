@@ -2,7 +2,10 @@
 
 use super::{Operator, State, by_user, end, end_rows};
 use crate::{DISORDER, Event};
-use tidemill_feature::{AskAtOnce, Distinct, HOUR, MINUTE, Role, Sliding, SlidingWindows, Span, Windows};
+use tidemill::Update;
+use tidemill_feature::{
+    AskAtOnce, Distinct, HOUR, MINUTE, Role, Sliding, SlidingWindows, SlidingWindowsOfUpdates, Span, Windows,
+};
 use tidemill_rank::Ranks;
 
 const WINDOWS: Windows<2> = Windows::new([Span::last(10 * MINUTE), Span::last(HOUR)]);
@@ -20,6 +23,12 @@ pub(super) const OPERATORS: &[Operator] = &[
     Operator::new("feature", "at once, corrected", State::Goes, |name, events| {
         let sliding = Sliding::new(LENIENT, |event: &Event| Role::Both([event.cents]));
         end_rows(by_user(events).at_once(name, sliding)?.0)
+    })
+    .late(),
+    Operator::new("feature", "at once, of updates", State::Goes, |name, events| {
+        let sliding = Sliding::new(LENIENT, |event: &Event| Role::Both([event.cents]));
+        let updates = events.map(|row| Update { row, diff: 1 }).key_by(|update| update.row.user);
+        end_rows(updates.updates_at_once(name, sliding)?.0)
     })
     .late(),
     Operator::new("feature", "at once, asked by the latest", State::Stays, |name, events| {

@@ -33,16 +33,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let first = lines.first().context("no lines")?.time;
     let cancelled = |lines: &[Line]| lines.iter().filter(|line| line.kind == Kind::Cancellation).count();
     let (mut compared, mut all_rows, mut all_differ) = (0, 0, 0);
-    println!("{:>5} {:>8} {:>13} {:>9} {:>7}", "day", "lines", "cancellations", "rows", "differ");
+    println!("{:>5} {:>8} {:>13} {:>11} {:>9} {:>7}", "day", "lines", "cancellations", "collections", "rows", "differ");
     let config = || Config::from_flags(&arguments.engine);
-    compare(&lines, &options, arguments.every, config, |Compared { end, lines: until, rows, differ }| {
+    compare(&lines, &options, arguments.every, config, |Compared { end, lines: until, rows, differ, collections }| {
         (compared, all_rows, all_differ) = (compared + 1, all_rows + rows, all_differ + differ);
         if compared % PRINTED == 0 || until == lines.len() || differ > 0 {
             let day = end.div_euclid(days(1)) - first.div_euclid(days(1)) + 1;
-            println!("{day:>5} {until:>8} {:>13} {rows:>9} {differ:>7}", cancelled(&lines[..until]));
+            println!("{day:>5} {until:>8} {:>13} {collections:>11} {rows:>9} {differ:>7}", cancelled(&lines[..until]));
         }
     })?;
     println!("{compared} ends of days, {all_rows} rows compared, {all_differ} differ");
+    ensure!(compared > 0, "no day has ended");
     ensure!(all_differ == 0, "what is kept is not what a recompute gives");
     Ok(())
 }

@@ -87,7 +87,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     println!("\nTidemill, {:.0} s after the start, {} workers\n", began.elapsed().as_secs_f64(), arguments.workers);
     print(&screen, &Names::default());
     let frauds_of = frauds_of(Simulation::new(settings), until)?;
-    let scored = screen.scored.lock().unwrap_or_else(PoisonError::into_inner);
+    let scored = &screen.scored.lock().unwrap_or_else(PoisonError::into_inner).payments;
     let later = scored.iter().filter(|(payment, _)| payment.time_ms() >= until);
     let judged: Vec<Scored> = later
         .map(|(payment, (score, _))| Scored {

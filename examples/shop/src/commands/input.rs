@@ -4,7 +4,7 @@ use shop_input::{Files, Lines, Names, warn};
 use shop_simulator::{Flags, SimulatedShop, rules};
 use std::path::Path;
 use tidemill::time::days;
-use tidemill::{Events, Millis};
+use tidemill::{DeadLetter, Events, Millis};
 use tidemill_files::JsonLines;
 use tidemill_shop::{Line, Rules};
 
@@ -29,6 +29,8 @@ pub struct Given {
     pub names: Names,
     /// A time after the last of them, in ms since 1970 UTC.
     pub end: Millis,
+    /// What could not be read, where that was done before.
+    pub left_out: Vec<DeadLetter>,
 }
 
 impl Given {
@@ -45,16 +47,20 @@ impl Given {
                 rules: rules()?,
                 names: Names::default(),
                 end: settings.start + days(i64::from(settings.days) + 2),
+                left_out: Vec::new(),
             });
         };
-        let input = match files.own_lines() {
+        let (input, left_out) = match files.own_lines() {
             // Standard input has been read, and is not there a second time.
-            Some(file) if file != Path::new("-") => Input::File(JsonLines::new(file.to_owned())),
+            Some(file) if file != Path::new("-") => (Input::File(JsonLines::new(file.to_owned())), Vec::new()),
             _ => {
                 warn(&left_out);
-                Input::Lines(Events::new(lines))
+                (Input::Lines(Events::new(lines)), left_out)
             }
         };
-        Ok(Given { input, rules, names, end: Millis::MAX / 4 })
+        let letter =
+            |reason| DeadLetter { operator: "lines".to_owned(), place: String::new(), reason, record: String::new() };
+        let left_out = left_out.into_iter().map(letter).collect();
+        Ok(Given { input, rules, names, end: Millis::MAX / 4, left_out })
     }
 }

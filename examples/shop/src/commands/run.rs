@@ -12,11 +12,11 @@ use shop_simulator::Flags;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tidemill::time::minutes;
-use tidemill::{Config, Millis, Report, SinkError, Table, Timing, execute};
+use tidemill::{Config, DeadLetter, Events, Millis, Report, SinkError, Table, Timing, execute};
 use tidemill_files::JsonLinesSink;
 use tidemill_inference::Score;
 use tidemill_recommend::{BundleIndex, BundleRow, Fact, Measure, Ranked, Strongest};
-use tidemill_shop::{Funnel, Line, Reason, Segment, Stage, Trend};
+use tidemill_shop::{Forgotten, Funnel, Line, Reason, Segment, Stage, Trend};
 
 use fraud::features::Features;
 use fraud::transaction::Transaction;
@@ -67,14 +67,41 @@ pub struct Screen {
     pub facts: Table<u64, Fact<u64, u64>>,
     /// Lines that were dropped.
     pub dropped: Table<Reason, (Reason, u64)>,
-    /// The score of each payment when it was made, and by what: of all, for them to be judged in the end.
-    pub scored: Arc<Mutex<FxHashMap<Transaction, (Score, Features)>>>,
+    /// The scores of payments.
+    pub scored: Arc<Mutex<Scored>>,
     /// Where to write lists.
     pub to_lists: Option<PathBuf>,
     /// Where to report who was forgotten.
     pub to_forgotten: Option<PathBuf>,
     /// Where to write lines that were dropped.
     pub to_dropped: Option<PathBuf>,
+    /// What could not be read before, to be written there too.
+    pub left_out: Vec<DeadLetter>,
+}
+
+/// The score of each payment when it was made, and by what: of all, for them to be judged in the end, but of users who were
+/// forgotten.
+#[derive(Default)]
+pub struct Scored {
+    /// The payments.
+    pub payments: FxHashMap<Transaction, (Score, Features)>,
+    /// Who was forgotten, and when.
+    forgotten: FxHashMap<u64, Millis>,
+}
+
+impl Scored {
+    fn score(&mut self, features: Features, score: Score) {
+        let payment = paid(&features);
+        let forgotten = self.forgotten.get(&payment.customer.into());
+        if forgotten.is_none_or(|wish| payment.time_ms() > *wish) {
+            self.payments.entry(payment).or_insert((score, features));
+        }
+    }
+
+    fn forget(&mut self, Forgotten { user, time, .. }: Forgotten) {
+        self.forgotten.insert(user, time);
+        self.payments.retain(|payment, _| u64::from(payment.customer) != user || payment.time_ms() > time);
+    }
 }
 
 impl Default for Screen {
@@ -91,6 +118,7 @@ impl Default for Screen {
             to_lists: None,
             to_forgotten: None,
             to_dropped: None,
+            left_out: Vec::new(),
         }
     }
 }
@@ -118,7 +146,9 @@ pub fn answer(input: &Input, options: &Options, screen: &Screen, config: Config)
         }
         if let Some(file) = &screen.to_dropped {
             let to_file = JsonLinesSink::records(file).map_err(failed)?;
-            let dropped = answers.lost.letters();
+            let left_out = Events::new(screen.left_out.clone());
+            let left_out = job.source("left out", left_out, Timing::by(|_: &DeadLetter| 0).control())?;
+            let dropped = answers.lost.letters().union(left_out);
             job.dead_letters(move |letters| letters.union(dropped).sink("dropped lines", to_file));
         }
         answers.kept.lists.sink("lists out", screen.lists.clone())?;
@@ -133,9 +163,12 @@ pub fn answer(input: &Input, options: &Options, screen: &Screen, config: Config)
             scores.changes(|_| 0).for_each(move |change| {
                 let (features, score) = change.value.row;
                 if change.value.diff > 0 {
-                    let mut scored = scored.lock().unwrap_or_else(PoisonError::into_inner);
-                    scored.entry(paid(&features)).or_insert((score, features));
+                    scored.lock().unwrap_or_else(PoisonError::into_inner).score(features, score);
                 }
+            });
+            let scored = Arc::clone(&screen.scored);
+            answers.forgotten.for_each(move |wish| {
+                scored.lock().unwrap_or_else(PoisonError::into_inner).forget(wish.value);
             });
         }
         Ok(())
@@ -159,7 +192,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let read = arguments.files.own_lines().filter(|read| is_same(read));
         ensure!(read.is_none(), "{flag} would write over {}, which is read: name another file", written.display());
     }
-    let Given { input, rules, names, end } = Given::of(&arguments.files, &arguments.shop)?;
+    let Given { input, rules, names, end, left_out } = Given::of(&arguments.files, &arguments.shop)?;
     let mut options = Options { rules, ..options(arguments.models.as_deref())? };
     if arguments.last_state {
         options.refresh = Some(end);
@@ -171,6 +204,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         to_lists: arguments.lists.clone(),
         to_forgotten: arguments.forgotten.clone(),
         to_dropped: arguments.dropped.clone(),
+        left_out,
         ..Screen::default()
     };
     let config = Config { epoch_records: arguments.epoch_lines, ..Config::from_flags(&arguments.engine)? };
@@ -208,7 +242,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     println!(
         "inferences: {asked} histories by the Transformer, {} payments by the fraud model",
-        screen.scored.lock().unwrap_or_else(PoisonError::into_inner).len()
+        screen.scored.lock().unwrap_or_else(PoisonError::into_inner).payments.len()
     );
     println!("an epoch: {:.1} ms median, {:.1} ms p99", report.epoch_latency.p50_ms, report.epoch_latency.p99_ms);
     Ok(())
@@ -261,7 +295,7 @@ pub fn print(screen: &Screen, names: &Names) {
         if sizes.is_empty() { "nobody has bought anything".to_owned() } else { sizes.join(", ") }
     );
     println!("    lines dropped: {}", by_reason(screen.dropped.rows()));
-    let scored = screen.scored.lock().unwrap_or_else(PoisonError::into_inner);
+    let scored = &screen.scored.lock().unwrap_or_else(PoisonError::into_inner).payments;
     println!("\nwhich payments are frauds?             ({} scored; the likeliest)", scored.len());
     if scored.is_empty() {
         println!(
