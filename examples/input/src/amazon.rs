@@ -1,6 +1,6 @@
 //! Amazon reviews as sequences: of each user the items in order.
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -15,7 +15,8 @@ pub fn users_by_line(file: &Path) -> anyhow::Result<BTreeMap<u32, Vec<u32>>> {
     let mut users = BTreeMap::new();
     for (number, line) in numbers(file)?.into_iter().enumerate() {
         let [user, items @ ..] = line.as_slice() else { bail!("{}:{}: no user", file.display(), number + 1) };
-        users.insert(*user, items.to_vec());
+        let known = users.insert(*user, items.to_vec()).is_some();
+        ensure!(!known, "{}:{}: user {user} has a line already: is it a file for --video?", file.display(), number + 1);
     }
     Ok(users)
 }

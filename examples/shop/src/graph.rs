@@ -80,10 +80,11 @@ pub struct Lost<'s> {
 impl<'s> Lost<'s> {
     /// As dead letters, each with its time and its reason in words.
     pub fn letters(self) -> Stream<'s, DeadLetter> {
-        let faulty = self
-            .faulty
-            .with_times()
-            .map(|(time, Dropped { id, reason })| DeadLetter::of("cleaning", &Faulty { id, time }, reason.describe()));
+        let faulty = self.faulty.with_times().map(|(time, Dropped { id, reason })| {
+            // The time of a line whose time is impossible is not its own here.
+            let time = (reason != Reason::ImpossibleTime).then_some(time);
+            DeadLetter::of("cleaning", &Faulty { id, time }, reason.describe())
+        });
         let late = self.late.with_times().map(|(time, ShopEvent { user, action, .. })| {
             DeadLetter::of("what holds", &Late { user, time, action }, Reason::TooLate.describe())
         });
@@ -95,7 +96,8 @@ impl<'s> Lost<'s> {
 #[derive(Serialize)]
 struct Faulty {
     id: u64,
-    time: Millis,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<Millis>,
 }
 
 /// What came too late.

@@ -192,6 +192,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let read = arguments.files.own_lines().filter(|read| is_same(read));
         ensure!(read.is_none(), "{flag} would write over {}, which is read: name another file", written.display());
     }
+    for (one, other) in [(0, 1), (0, 2), (1, 2)] {
+        let ((flag, file), (too, same)) = (written[one], written[other]);
+        ensure!(file.is_none() || file != same, "{flag} and {too} would write over each other: name two files");
+    }
     let Given { input, rules, names, end, left_out } = Given::of(&arguments.files, &arguments.shop)?;
     let mut options = Options { rules, ..options(arguments.models.as_deref())? };
     if arguments.last_state {
