@@ -34,3 +34,26 @@ pub fn users(file: &Path) -> anyhow::Result<BTreeMap<u32, Vec<u32>>> {
     }
     Ok(users)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_form_is_not_taken_for_the_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let file = folder.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            file
+        };
+        let (lines, pairs) = (file("beauty.txt", "1 5 6\n2 5\n"), file("video.txt", "1 5\n1 6\n2 5\n"));
+        let both = BTreeMap::from([(1, vec![5, 6]), (2, vec![5])]);
+        assert_eq!(users_by_line(&lines).unwrap(), both);
+        assert_eq!(users(&pairs).unwrap(), both);
+        let refused = users_by_line(&pairs).unwrap_err().to_string();
+        assert!(refused.contains("video.txt:2: user 1 has a line already"), "{refused}");
+        let refused = users(&lines).unwrap_err().to_string();
+        assert!(refused.contains("beauty.txt:1: not a user and an item"), "{refused}");
+    }
+}
