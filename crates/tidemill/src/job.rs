@@ -262,7 +262,8 @@ impl<'s> Job<'s> {
         let Some(handle) = self.0.on_dead.borrow_mut().take() else {
             return self.log_dead_letters("(dead letters)");
         };
-        let letters = self.0.scope.concatenate(self.0.dead.take());
+        // Every stateful operator may refuse something: an epoch that is over here is over in all of them.
+        let letters = self.wait_for(self.0.scope.concatenate(self.0.dead.take()));
         let nothing: StreamVec<'s, Epoch, Tide> = None::<Tide>.to_stream(self.0.scope);
         let node = self.note(Node::new("dead letters", None, &[]));
         handle(Stream::new(letters, nothing, self.clone(), node))?;

@@ -23,7 +23,7 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use timely::dataflow::operators::{Capability, InputCapability, Probe};
+use timely::dataflow::operators::{Capability, InputCapability};
 
 /// The order in which an operator needs the records of its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -347,7 +347,6 @@ pub(crate) fn operate<'s, K: Kernel>(
     runtime.name_operator(info.global_id, name);
     let activator = job.scope().activator_for(info.address);
     let metrics = runtime.metrics(name);
-    let probe = runtime.probe.clone();
     let (data, tides) = input.parts();
     let mut data = builder.new_input(data, Exchange::new(move |r: &Record<K::In>| route(&r.value)));
     let mut tides = builder.new_input(tides, Pipeline);
@@ -421,7 +420,7 @@ pub(crate) fn operate<'s, K: Kernel>(
         }
     });
     job.add_dead_letters(deads);
-    Ok((results.probe_with(&probe), lates))
+    Ok((results, lates))
 }
 
 /// Gives a machine back what a checkpoint has of it.

@@ -9,6 +9,7 @@
 
 use crate::checkpoint::Checkpoints;
 use crate::config::EPOCH_MS;
+use crate::everywhere::everywhere;
 use crate::runtime::Runtime;
 use crate::time::{Epoch, Millis};
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::{Scope, StreamVec};
 
 /// In replay so many epochs may be under way beside the one that begins.
@@ -102,7 +102,7 @@ pub(crate) fn ticker<'s>(scope: Scope<'s, Epoch>, runtime: &Rc<Runtime>) -> Stre
             }
         }
     });
-    ticks.broadcast()
+    everywhere(ticks)
 }
 
 /// When the next epoch of a live job is due.

@@ -5,6 +5,7 @@
 
 use crate::checkpoint::{Participant, encode};
 use crate::error::Result;
+use crate::everywhere::everywhere;
 use crate::explain_time::SourceTime;
 use crate::runtime::Runtime;
 use crate::time::{BEGINNING, END, Epoch, Millis};
@@ -17,7 +18,7 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use timely::dataflow::operators::vec::{Broadcast, Map};
+use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Capability, Concatenate};
 
 /// A stream's watermark at the end of an epoch: no event earlier than this is expected after it.
@@ -90,7 +91,7 @@ pub(crate) fn tide<'s>(
     let mut participant = Participant::join(runtime.checkpoints.as_ref());
     let mut builder = OperatorBuilder::new(format!("{name}: tide"), scope);
     runtime.name_operator(builder.operator_info().global_id, name);
-    let mut input = builder.new_input(marks.broadcast(), Pipeline);
+    let mut input = builder.new_input(everywhere(marks), Pipeline);
     let (output, tides) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Tide>>>::from(output);
     let (runtime, name) = (Rc::clone(runtime), name.to_owned());
@@ -187,6 +188,9 @@ pub(crate) fn least<'s>(
     left: StreamVec<'s, Epoch, Tide>,
     right: StreamVec<'s, Epoch, Tide>,
 ) -> StreamVec<'s, Epoch, Tide> {
+    if left.name() == right.name() {
+        return left;
+    }
     let scope = left.scope();
     let both = scope.concatenate([left.map(|t| (0, t)), right.map(|t| (1, t))]);
     let mut builder = OperatorBuilder::new("union: tide".to_owned(), scope);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tidemill::time::days;
 use tidemill::{Config, Epoch, Live, Millis, Record, Sink, SinkError, Timing, Update, execute};
-use tidemill_events::{AsOf, Asked, Index};
+use tidemill_events::{AsOf, AskedOfSeveral, Index, Respondent};
 use tidemill_recommend::{ItemIndex, ItemRow, LastItems, Nearest, Session, SessionIndex, Touch, WithItems};
 use tidemill_shop::{Action, Held, Ledgers, ShopEvent};
 
@@ -52,45 +52,61 @@ pub struct Forgotten {
 /// Rows that went, and that came, by what they are.
 pub type Changes = BTreeMap<&'static str, [usize; 2]>;
 
-/// What a row is.
-fn kind(row: &Row) -> &'static str {
-    match row {
-        Row::Item(ItemRow::Linked { .. }) => "what follows what",
-        Row::Item(ItemRow::Counted { .. }) => "how often items were touched",
-        Row::User(_) => "users' last items",
-    }
+/// What follows what, to make lists from. What it answers is only that it is up to date.
+struct Items {
+    index: ItemIndex<u64>,
+    changes: Arc<Mutex<Changes>>,
 }
 
-/// The indices that lists are made from.
-struct Indices {
-    items: ItemIndex<u64>,
-    users: SessionIndex<u64, u64>,
-}
-
-impl Index for Indices {
-    type Row = Row;
+impl Index for Items {
+    type Row = ItemRow<u64>;
     type Question = ();
-    type Answer = usize;
+    type Answer = ();
 
-    fn change(&mut self, row: Row, diff: isize) {
-        match row {
-            Row::Item(row) => self.items.change(row, diff > 0),
-            Row::User(row) if diff > 0 => self.users.insert(&row),
-            Row::User(row) => self.users.remove(&row),
+    fn change(&mut self, row: ItemRow<u64>, diff: isize) {
+        self.change_all(vec![(row, diff)]);
+    }
+
+    fn change_all(&mut self, changes: Vec<(ItemRow<u64>, isize)>) {
+        self.index.change_all(&changes);
+        let mut counts = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        for (row, diff) in changes {
+            let of = match row {
+                ItemRow::Linked { .. } => "what follows what",
+                ItemRow::Counted { .. } => "how often items were touched",
+            };
+            counts.entry(of).or_default()[usize::from(diff > 0)] += 1;
         }
     }
 
-    /// How many users are known.
-    fn answer(&mut self, (): &()) -> usize {
-        self.users.len()
+    fn answer(&mut self, (): &()) {}
+}
+
+/// Users' last items, by which the nearest are found.
+struct Users {
+    index: SessionIndex<u64, u64>,
+    changes: Arc<Mutex<Changes>>,
+}
+
+impl Index for Users {
+    type Row = Session<u64, u64>;
+    type Question = ();
+    type Answer = ();
+
+    fn change(&mut self, row: Session<u64, u64>, diff: isize) {
+        if diff > 0 { self.index.insert(&row) } else { self.index.remove(&row) }
+        let mut counts = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.entry("users' last items").or_default()[usize::from(diff > 0)] += 1;
     }
+
+    fn answer(&mut self, (): &()) {}
 }
 
 /// Tells whoever waits that an answer has come.
 struct Tell(Sender<()>);
 
 impl Sink for Tell {
-    type Item = Record<((), usize)>;
+    type Item = Record<((), Vec<()>)>;
 
     fn write(&mut self, _: Epoch, answers: &mut Vec<Self::Item>) -> Result<(), SinkError> {
         answers.drain(..).try_for_each(|_| self.0.send(()).map_err(|_| SinkError::new("nobody waits")))
@@ -119,21 +135,23 @@ pub fn forget(events: &[(Millis, ShopEvent)], users: &[u64], kept: Kept, audit: 
                 event.action.item().map(touch)
             });
             let touches = touches.key_by(|touch| touch.row.owner);
-            let mut rows = touches.clone().followers("what follows", REACH, KEEP)?.map(Row::Item);
-            if kept == Kept::Everything {
-                rows = rows.union(touches.maintain("users", LastItems::new(LAST))?.map(Row::User));
+            let items = touches.clone().followers("what follows", REACH, KEEP)?;
+            let index = Items { index: ItemIndex::new(), changes: Arc::clone(&to_counts) };
+            let mut indices = vec![Respondent::new(items.clone(), index)];
+            let users = (kept == Kept::Everything).then(|| touches.maintain("users", LastItems::new(LAST))).transpose()?;
+            if let Some(users) = &users {
+                let index = Users { index: SessionIndex::new(Nearest::default()), changes: Arc::clone(&to_counts) };
+                indices.push(Respondent::new(users.clone(), index));
             }
-            let counted = Arc::clone(&to_counts);
-            rows = rows.inspect(move |(row, _, diff)| {
-                let mut counted = counted.lock().unwrap_or_else(PoisonError::into_inner);
-                counted.entry(kind(row)).or_default()[usize::from(*diff > 0)] += 1;
-            });
             if audit {
-                rows.clone().sink("rows", to_rows.clone())?;
+                let items = items.map(Row::Item);
+                let rows = match users {
+                    Some(users) => items.union(users.map(Row::User)),
+                    None => items,
+                };
+                rows.sink("rows", to_rows.clone())?;
             }
-            let users = SessionIndex::new(Nearest::default());
-            let indices = Indices { items: ItemIndex::new(), users };
-            questions.ask("indices", rows, AsOf::Now, indices)?.sink("told", Tell(tell))
+            questions.ask_several("indices", AsOf::Now, indices)?.sink("told", Tell(tell))
         })
     });
     let feed = feeds.pop().ok_or_else(|| anyhow::anyhow!("no feed"))?;

@@ -108,6 +108,10 @@ impl Index for Counting {
         self.index.change(row, diff > 0);
     }
 
+    fn change_all(&mut self, changes: Vec<(ItemRow<u32>, isize)>) {
+        self.index.change_all(&changes);
+    }
+
     fn answer(&mut self, Asking { question, .. }: &Asking) -> Verdict {
         let scores = match self.owners {
             Owners::Sessions => self.index.next(&question.history),

@@ -9,8 +9,7 @@ use tidemill::timely::dataflow::channels::pact::Pipeline;
 use tidemill::timely::dataflow::operators::Capability;
 use tidemill::timely::dataflow::operators::generic::OutputBuilder;
 use tidemill::timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use tidemill::timely::dataflow::operators::vec::Broadcast;
-use tidemill::{Collection, Data, Epoch, Record, Result, Stream};
+use tidemill::{Collection, Data, Epoch, Record, Result, Stream, everywhere};
 
 /// What one worker knows of the rows, and does with events.
 pub(crate) trait Follower: 'static {
@@ -52,8 +51,17 @@ impl<R: ExchangeData> Coming<R> {
         let mut input = builder.new_input(rows, Pipeline);
         let take = move |changes: &mut BTreeMap<Epoch, Vec<(R, isize)>>| {
             input.for_each_stamp(|_, batches| {
-                for (row, epoch, diff) in batches.flat_map(|batch| batch.drain(..)) {
-                    changes.entry(epoch).or_default().push((row, diff));
+                for batch in batches {
+                    // One epoch's, most often.
+                    let mut batch = batch.drain(..).peekable();
+                    while let Some((row, epoch, diff)) = batch.next() {
+                        let changes = changes.entry(epoch).or_default();
+                        changes.reserve(1 + batch.len());
+                        changes.push((row, diff));
+                        while let Some((row, _, diff)) = batch.next_if(|next| next.1 == epoch) {
+                            changes.push((row, diff));
+                        }
+                    }
                 }
             });
         };
@@ -159,14 +167,14 @@ impl<L: Follower> Meet<L::In, L::Out> for Follows<L> {
 pub(crate) fn follow<'s, L: Follower>(
     events: Stream<'s, L::In>,
     named: (&str, &str),
-    (rows, everywhere): (Collection<'s, L::Row>, Everywhere),
+    (rows, which): (Collection<'s, L::Row>, Everywhere),
     as_of: AsOf,
     follower: L,
 ) -> Result<Stream<'s, L::Out>> {
     let (mut to_take, mut changes) = (events.clone().inner(), rows.inner().inner.clone());
-    match everywhere {
-        Everywhere::Rows => changes = changes.broadcast(),
-        Everywhere::Events => to_take = to_take.broadcast(),
+    match which {
+        Everywhere::Rows => changes = everywhere(changes),
+        Everywhere::Events => to_take = everywhere(to_take),
     }
     let met =
         meet((&events, to_take), named, as_of, |builder| Follows { coming: Coming::new(builder, changes), follower })?;

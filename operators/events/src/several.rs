@@ -3,8 +3,7 @@
 use crate::ask::{AsOf, Index, change};
 use crate::follow::{Coming, Meet, meet};
 use tidemill::timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use tidemill::timely::dataflow::operators::vec::Broadcast;
-use tidemill::{Collection, Data, Epoch, Record, Result, Stream};
+use tidemill::{Collection, Data, Epoch, Record, Result, Stream, everywhere};
 
 /// An index, and the rows that it follows.
 pub struct Respondent<'s, Q: 'static, A: 'static> {
@@ -23,7 +22,7 @@ impl<'s, Q: Data, A: Data> Respondent<'s, Q, A> {
     pub fn new<X: Index<Question = Q, Answer = A>>(rows: Collection<'s, X::Row>, index: X) -> Self {
         let noted = rows.clone();
         let join = move |builder: &mut OperatorBuilder<'s, Epoch>| {
-            let coming = Coming::new(builder, rows.inner().inner.clone().broadcast());
+            let coming = Coming::new(builder, everywhere(rows.inner().inner));
             Box::new(Indexed { coming, index }) as Box<dyn Respond<Q, A>>
         };
         Respondent { join: Box::new(join), note: Box::new(move |stream| stream.also_of_rows(&noted)) }

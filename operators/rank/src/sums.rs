@@ -3,9 +3,9 @@
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::cmp::{Ordering, Reverse};
-use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::marker::PhantomData;
+use tidemill::differential_dataflow::consolidation::consolidate;
 use tidemill::{Closing, Data, Emit, Epoch, Kernel, Key, Keys, Order, Record, Save, Saved, StateError, type_name};
 
 /// An item's sum.
@@ -19,85 +19,121 @@ pub struct Summed<K, I> {
     pub sum: i64,
 }
 
-/// One key's sums.
+/// One key's sums, none of which is 0.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(bound = "I: Data + Ord + Hash")]
 struct Board<I> {
-    /// Those that are not 0.
-    sums: FxHashMap<I, i64>,
-    /// Greatest first; of equal ones, the lesser item first.
-    top: Vec<(i64, I)>,
+    /// The items with the greatest, in order of items.
+    top: Vec<(I, i64)>,
+    /// All others.
+    rest: FxHashMap<I, i64>,
+    /// The last row of a full top. None if it has to be looked for.
+    #[serde(skip)]
+    last: Option<(i64, I)>,
 }
 
 impl<I> Default for Board<I> {
     fn default() -> Self {
-        Board { sums: FxHashMap::default(), top: Vec::new() }
+        Board { top: Vec::new(), rest: FxHashMap::default(), last: None }
     }
 }
 
 impl<I: Data + Ord + Hash> Board<I> {
     /// Adds an epoch's weights, which are in order of their items, to the sums, and says what of the top has gone and what is
-    /// new.
-    fn add<K>(&mut self, weights: &[(K, I, i64)], n: usize, mut say: impl FnMut(&(i64, I), isize)) {
+    /// new. A row may be said to be new and gone again.
+    fn add<K>(&mut self, weights: &[(K, I, i64)], n: usize, mut say: impl FnMut(&I, i64, isize)) {
         let is_full = self.top.len() >= n;
-        let (mut gone, mut new) = (Vec::new(), Vec::new());
+        let last = self.last.take().or_else(|| self.find_last().filter(|_| is_full));
+        let reaches = |item: &I, sum: i64| match &last {
+            Some((least, last)) => sum > 0 && best_first((sum, item), (*least, last)).is_le(),
+            None => sum > 0 && !is_full,
+        };
+        let (mut place, mut last_changes, mut some_fall, mut rise) = (0, false, false, Vec::new());
         for of_item in weights.chunk_by(|a, b| a.1 == b.1) {
             let item = &of_item[0].1;
-            let entry = self.sums.entry(item.clone());
-            let before = match &entry {
-                Entry::Occupied(sum) => *sum.get(),
-                Entry::Vacant(_) => 0,
+            place += self.top[place..].partition_point(|row| row.0 < *item);
+            let in_top = self.top.get_mut(place).filter(|row| row.0 == *item).map(|row| &mut row.1);
+            let before = match &in_top {
+                Some(sum) => **sum,
+                None => self.rest.get(item).copied().unwrap_or_default(),
             };
             let sum = of_item.iter().fold(i128::from(before), |sum, (.., weight)| sum + i128::from(*weight));
             let now = sum.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
-            match entry {
-                _ if now == before => continue,
-                Entry::Occupied(sum) if now == 0 => _ = sum.remove(),
-                entry => _ = entry.insert_entry(now),
+            if now == before {
+                continue;
             }
-            let last = self.top.last().filter(|_| is_full);
-            // Whatever is before the last of a full top is in it.
-            let reaches = |row: &(i64, I)| row.0 > 0 && last.map_or(!is_full, |last| best_first(row, last).is_le());
-            gone.extend(Some((before, item.clone())).filter(reaches));
-            new.extend(Some((now, item.clone())).filter(reaches));
+            match in_top {
+                Some(sum) if reaches(item, now) => {
+                    *sum = now;
+                    say(item, before, -1);
+                    say(item, now, 1);
+                    last_changes |= last.as_ref().is_some_and(|last| last.1 == *item);
+                    continue;
+                }
+                Some(sum) => {
+                    // It is dropped from the top below.
+                    *sum = 0;
+                    say(item, before, -1);
+                    some_fall = true;
+                }
+                None => rise.extend(reaches(item, now).then(|| (now, item.clone()))),
+            }
+            match now {
+                0 => _ = self.rest.remove(item),
+                now => _ = self.rest.insert(item.clone(), now),
+            }
         }
-        if is_full && self.top.len() + new.len() < n + gone.len() {
-            let now = self.best(n);
-            differ(&std::mem::replace(&mut self.top, now), &self.top, say);
-            return;
+        if some_fall {
+            self.top.retain(|row| row.1 != 0);
+            // Others take their places, before which only those may come that have risen.
+            rise = self.best_of_rest(n.saturating_sub(self.top.len()) + rise.len());
         }
-        new.sort_unstable_by(best_first);
-        new.truncate(n);
-        gone.iter().for_each(|row| say(row, -1));
-        gone.sort_unstable_by(best_first);
-        let mut gone = gone.iter().peekable();
-        if gone.peek().is_some() {
-            self.top.retain(|row| gone.next_if_eq(&row).is_none());
+        if !some_fall && !last_changes && rise.is_empty() {
+            self.last = last;
         }
-        for row in &new {
-            let place = self.top.partition_point(|other| best_first(other, row).is_lt());
-            self.top.insert(place, row.clone());
+        for (sum, item) in rise {
+            self.rest.remove(&item);
+            say(&item, sum, 1);
+            let place = self.top.partition_point(|row| row.0 < item);
+            self.top.insert(place, (item, sum));
         }
-        let rest = self.top.split_off(n.min(self.top.len()));
-        let is_new = |row: &&(i64, I)| new.binary_search_by(|other| best_first(other, row)).is_ok();
-        rest.iter().filter(|row| !is_new(row)).for_each(|row| say(row, -1));
-        let stays = |row: &&(i64, I)| self.top.last().is_some_and(|last| best_first(row, last).is_le());
-        new.iter().take_while(stays).for_each(|row| say(row, 1));
+        while self.top.len() > n
+            && let Some((sum, item)) = self.find_last()
+        {
+            say(&item, sum, -1);
+            self.top.retain(|row| row.0 != item);
+            self.rest.insert(item, sum);
+        }
     }
 
-    /// The top, from all sums.
-    fn best(&self, n: usize) -> Vec<(i64, I)> {
-        let above = self.sums.iter().filter(|(_, sum)| **sum > 0);
-        let mut top: Vec<_> = above.map(|(item, sum)| (*sum, item.clone())).collect();
-        if top.len() > n {
-            top.select_nth_unstable_by(n, best_first);
-            top.truncate(n);
+    /// The last row of the top.
+    fn find_last(&self) -> Option<(i64, I)> {
+        let last = self.top.iter().max_by(|a, b| best_first((a.1, &a.0), (b.1, &b.0)));
+        last.map(|(item, sum)| (*sum, item.clone()))
+    }
+
+    /// Of the items that are not in the top the `n` best.
+    fn best_of_rest(&self, n: usize) -> Vec<(i64, I)> {
+        let above = self.rest.iter().filter(|(_, sum)| **sum > 0);
+        let mut best: Vec<(i64, &I)> = above.map(|(item, sum)| (*sum, item)).collect();
+        if best.len() > n {
+            best.select_nth_unstable_by(n, |a, b| best_first(*a, *b));
+            best.truncate(n);
         }
-        top.sort_unstable_by(best_first);
-        top.shrink_to_fit();
-        top
+        best.into_iter().map(|(sum, item)| (sum, item.clone())).collect()
+    }
+
+    /// The same sums, as the first version of this kept them: all of them, and of those in the top the rows again.
+    fn of_first_version(mut rest: FxHashMap<I, i64>, top: Vec<(i64, I)>) -> Self {
+        let mut top: Vec<(I, i64)> = top.into_iter().map(|(sum, item)| (item, sum)).collect();
+        top.sort_unstable();
+        top.iter().for_each(|(item, _)| _ = rest.remove(item));
+        Board { top, rest, last: None }
     }
 }
+
+/// How sums are written down: the second way.
+const VERSION: u32 = 1;
 
 /// The sums of one worker's keys.
 pub(crate) struct SumsKernel<K, T, I, F, G> {
@@ -107,42 +143,20 @@ pub(crate) struct SumsKernel<K, T, I, F, G> {
     keys: Keys<K, Board<I>>,
     /// What has come in this epoch.
     weights: Vec<(K, I, i64)>,
+    /// What has changed of one key.
+    rows: Vec<(Summed<K, I>, isize)>,
     events: PhantomData<fn(T)>,
 }
 
 impl<K, T, I, F, G> SumsKernel<K, T, I, F, G> {
     pub fn new(key: F, weighed: G, n: usize) -> Self {
-        SumsKernel { key, weighed, n, keys: Keys::new(), weights: Vec::new(), events: PhantomData }
+        SumsKernel { key, weighed, n, keys: Keys::new(), weights: Vec::new(), rows: Vec::new(), events: PhantomData }
     }
 }
 
-fn best_first<I: Ord>(a: &(i64, I), b: &(i64, I)) -> Ordering {
-    (Reverse(a.0), &a.1).cmp(&(Reverse(b.0), &b.1))
-}
-
-/// Says what of a top has gone, and what is new.
-fn differ<I: Ord>(before: &[(i64, I)], now: &[(i64, I)], mut say: impl FnMut(&(i64, I), isize)) {
-    let (mut before, mut now) = (before.iter().peekable(), now.iter().peekable());
-    loop {
-        let first = match (before.peek(), now.peek()) {
-            (Some(gone), Some(new)) => best_first(gone, new),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (None, None) => return,
-        };
-        if first.is_le()
-            && let Some(gone) = before.next()
-            && first.is_lt()
-        {
-            say(gone, -1);
-        }
-        if first.is_ge()
-            && let Some(new) = now.next()
-            && first.is_gt()
-        {
-            say(new, 1);
-        }
-    }
+/// The order of sums and their items: the greatest first, of equal ones the lesser item.
+fn best_first<I: Ord>(a: (i64, &I), b: (i64, &I)) -> Ordering {
+    (Reverse(a.0), a.1).cmp(&(Reverse(b.0), b.1))
 }
 
 impl<K, T, I, F, G> Kernel for SumsKernel<K, T, I, F, G>
@@ -164,6 +178,10 @@ where
         type_name::<Board<I>>()
     }
 
+    fn version(&self) -> u32 {
+        VERSION
+    }
+
     fn order(&self) -> Order {
         Order::Any
     }
@@ -181,15 +199,14 @@ where
         for of_key in self.weights.chunk_by(|a, b| a.0 == b.0) {
             let key = &of_key[0].0;
             let board = self.keys.get_or_default(key.clone());
-            let first = emit.out.len();
-            board.add(of_key, self.n, |(sum, item), diff| {
-                emit.out.push((Summed { key: key.clone(), item: item.clone(), sum: *sum }, at.epoch, diff));
+            board.add(of_key, self.n, |item, sum, diff| {
+                self.rows.push((Summed { key: key.clone(), item: item.clone(), sum }, diff));
             });
-            // In order: whoever follows sorts them.
-            emit.out[first..].sort_unstable();
-            if board.sums.is_empty() {
+            if board.top.is_empty() && board.rest.is_empty() {
                 self.keys.remove(key);
             }
+            consolidate(&mut self.rows);
+            emit.out.extend(self.rows.drain(..).map(|(row, diff)| (row, at.epoch, diff)));
         }
         self.weights.clear();
     }
@@ -199,8 +216,11 @@ where
     }
 
     fn load(&mut self, at: Closing, entry: Saved<'_>, emit: &mut Emit<T, Self::Out>) -> Result<(), StateError> {
-        let (key, board) = self.keys.load(entry)?;
-        let row = |(sum, item): &(i64, I)| Summed { key: key.clone(), item: item.clone(), sum: *sum };
+        let (key, board) = self.keys.load_by(entry, VERSION, |old| match entry.version {
+            VERSION => old.read(),
+            _ => Ok(Board::of_first_version(old.read()?, old.read()?)),
+        })?;
+        let row = |(item, sum): &(I, i64)| Summed { key: key.clone(), item: item.clone(), sum: *sum };
         emit.out.extend(board.top.iter().map(|of| (row(of), at.epoch, 1)));
         Ok(())
     }

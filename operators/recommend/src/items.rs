@@ -131,49 +131,89 @@ impl<I: Key> ItemIndex<I> {
 
     /// A row comes, or goes.
     pub fn change(&mut self, row: ItemRow<I>, comes: bool) {
-        match (row, comes) {
-            // What weighs nothing says nothing.
-            (ItemRow::Linked { weight: ..=0, .. }, _) => {}
-            (ItemRow::Linked { from, to, weight }, true) => {
-                let (from, to) = (self.number(from), self.number(to));
-                let links = &mut self.entries[from as usize].links;
-                match links.binary_search_by_key(&to, |link| link.0) {
-                    Ok(place) => links[place].1 = weight,
-                    Err(place) => {
-                        links.insert(place, (to, weight));
-                        self.entries[to as usize].linked_from += 1;
-                    }
-                }
+        self.change_all(&[(row, if comes { 1 } else { -1 })]);
+    }
+
+    /// Rows come (above 0) and go. It is fastest if they are in order: what a link weighed is next to what it weighs now.
+    pub fn change_all(&mut self, changes: &[(ItemRow<I>, isize)]) {
+        fn from<I>(row: &ItemRow<I>) -> Option<&I> {
+            match row {
+                ItemRow::Linked { from, .. } => Some(from),
+                ItemRow::Counted { .. } => None,
             }
-            (ItemRow::Linked { from, to, weight }, false) => {
-                let (Some(&from), Some(&to)) = (self.numbers.get(&from), self.numbers.get(&to)) else { return };
-                let links = &mut self.entries[from as usize].links;
-                if let Ok(place) = links.binary_search(&(to, weight)) {
-                    links.remove(place);
-                    self.entries[to as usize].linked_from -= 1;
-                    self.forget_unknown(to);
-                    if from != to {
-                        self.forget_unknown(from);
-                    }
-                }
-            }
-            (ItemRow::Counted { item, count }, true) => {
-                let number = self.number(item);
-                self.counts[number as usize] = count;
-            }
-            (ItemRow::Counted { item, count }, false) => {
-                let Some(&number) = self.numbers.get(&item) else { return };
-                let known = &mut self.counts[number as usize];
-                if *known == count {
-                    *known = 0;
-                    self.forget_unknown(number);
-                }
+        }
+        for some in changes.chunk_by(|(a, _), (b, _)| from(a).is_some() && from(a) == from(b)) {
+            match &some[0] {
+                (ItemRow::Linked { from, .. }, _) => self.change_links(from, some),
+                (ItemRow::Counted { item, count }, diff) => self.change_count(item, *count, *diff > 0),
             }
         }
     }
 
-    fn number(&mut self, item: I) -> u32 {
-        if let Some(number) = self.numbers.get(&item) {
+    fn change_count(&mut self, item: &I, count: i64, comes: bool) {
+        if comes {
+            let number = self.number(item);
+            self.counts[number as usize] = count;
+        } else if let Some(&number) = self.numbers.get(item) {
+            let known = &mut self.counts[number as usize];
+            if *known == count {
+                *known = 0;
+                self.forget_unknown(number);
+            }
+        }
+    }
+
+    /// Links of one item come and go.
+    fn change_links(&mut self, from: &I, changes: &[(ItemRow<I>, isize)]) {
+        // By number, and of each what goes before what comes.
+        let mut changed: Vec<(u32, bool, i64)> = Vec::with_capacity(changes.len());
+        for (row, diff) in changes {
+            // What weighs nothing says nothing.
+            let ItemRow::Linked { to, weight: weight @ 1.., .. } = row else { continue };
+            let number = if *diff > 0 { Some(self.number(to)) } else { self.numbers.get(to).copied() };
+            changed.extend(number.map(|number| (number, *diff > 0, *weight)));
+        }
+        changed.sort_unstable();
+        let some_come = changed.iter().any(|(_, comes, _)| *comes);
+        let number = if some_come { Some(self.number(from)) } else { self.numbers.get(from).copied() };
+        let Some(from) = number else { return };
+        let mut links = std::mem::take(&mut self.entries[from as usize].links);
+        let (known, mut place, mut gone) = (links.len(), 0, Vec::new());
+        for of_one in changed.chunk_by(|a, b| a.0 == b.0) {
+            let (to, comes, weight) = of_one[of_one.len() - 1];
+            place += links[place..known].partition_point(|link| link.0 < to);
+            let is_known = place < known && links[place].0 == to;
+            if is_known && comes {
+                links[place].1 = weight;
+            } else if is_known && links[place].1 == weight {
+                links[place].1 = 0;
+                gone.push(to);
+            } else if comes {
+                links.push((to, weight));
+                self.entries[to as usize].linked_from += 1;
+            }
+        }
+        let has_new = links.len() > known;
+        if !gone.is_empty() {
+            links.retain(|link| link.1 > 0);
+        }
+        if has_new {
+            links.sort_by_key(|link| link.0); // those known and those new are each in order
+        }
+        self.entries[from as usize].links = links;
+        for to in &gone {
+            self.entries[*to as usize].linked_from -= 1;
+            if *to != from {
+                self.forget_unknown(*to);
+            }
+        }
+        if !gone.is_empty() {
+            self.forget_unknown(from);
+        }
+    }
+
+    fn number(&mut self, item: &I) -> u32 {
+        if let Some(number) = self.numbers.get(item) {
             return *number;
         }
         let entry = Entry { item: item.clone(), links: Vec::new(), linked_from: 0 };
@@ -189,7 +229,7 @@ impl<I: Key> ItemIndex<I> {
                 self.entries.len() as u32 - 1
             }
         };
-        self.numbers.insert(item, number);
+        self.numbers.insert(item.clone(), number);
         number
     }
 

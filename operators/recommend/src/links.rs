@@ -72,7 +72,7 @@ pub(crate) trait Pairs: 'static {
 
     /// Adds the pairs of the touches as they are `now`, and takes away those of `before`; pairs that both make, and that can
     /// be told by what is the `same`, may be left out of both.
-    fn differ<I: Key>(&self, before: &Touches<I>, now: &Touches<I>, same: Same, pairs: &mut FxHashMap<(I, I), i64>);
+    fn differ<I: Key>(&self, before: &Touches<I>, now: &Touches<I>, same: Same, links: &mut Vec<Link<I>>);
 }
 
 /// See [`Linked::links`].
@@ -81,7 +81,7 @@ pub(crate) struct After {
 }
 
 impl After {
-    fn add<I: Key>(&self, touches: &Touches<I>, same: Same, diff: i64, pairs: &mut FxHashMap<(I, I), i64>) {
+    fn add<I: Key>(&self, touches: &Touches<I>, same: Same, diff: i64, links: &mut Vec<Link<I>>) {
         // Two touches that are both before the change, or both behind it, are as far apart as they were.
         let behind = touches.len() - same.end;
         let last = touches.len().min(behind + self.reach);
@@ -90,7 +90,7 @@ impl After {
             let earlier = (1..).zip(touches[..later].iter().rev()).take(self.reach);
             for (apart, (_, _, from)) in earlier.skip(later.saturating_sub(behind)) {
                 if from != to {
-                    *pairs.entry((from.clone(), to.clone())).or_default() += diff * (WEIGHT / apart);
+                    links.push(Link { from: from.clone(), to: to.clone(), weight: diff * (WEIGHT / apart) });
                 }
             }
         }
@@ -102,9 +102,9 @@ impl Pairs for After {
         format!("links {} touches far", self.reach)
     }
 
-    fn differ<I: Key>(&self, before: &Touches<I>, now: &Touches<I>, same: Same, pairs: &mut FxHashMap<(I, I), i64>) {
-        self.add(before, same, -1, pairs);
-        self.add(now, same, 1, pairs);
+    fn differ<I: Key>(&self, before: &Touches<I>, now: &Touches<I>, same: Same, links: &mut Vec<Link<I>>) {
+        self.add(before, same, -1, links);
+        self.add(now, same, 1, links);
     }
 }
 
@@ -127,13 +127,14 @@ impl Beside {
     }
 
     /// Adds the pairs of which one is among `some`; all of these are among `items`.
-    fn add<I: Key>(items: &FxHashSet<&I>, some: &[&I], diff: i64, pairs: &mut FxHashMap<(I, I), i64>) {
+    fn add<I: Key>(items: &FxHashSet<&I>, some: &[&I], diff: i64, links: &mut Vec<Link<I>>) {
         let chosen: FxHashSet<&I> = some.iter().copied().collect();
+        let link = |from: &I, to: &I| Link { from: from.clone(), to: to.clone(), weight: diff };
         for one in some {
             for other in items {
-                *pairs.entry(((*one).clone(), (*other).clone())).or_default() += diff;
+                links.push(link(one, other));
                 if !chosen.contains(other) {
-                    *pairs.entry(((*other).clone(), (*one).clone())).or_default() += diff;
+                    links.push(link(other, one));
                 }
             }
         }
@@ -145,12 +146,12 @@ impl Pairs for Beside {
         format!("pairs of {} items", self.cap)
     }
 
-    fn differ<I: Key>(&self, before: &Touches<I>, now: &Touches<I>, _: Same, pairs: &mut FxHashMap<(I, I), i64>) {
+    fn differ<I: Key>(&self, before: &Touches<I>, now: &Touches<I>, _: Same, links: &mut Vec<Link<I>>) {
         let (before, now) = (self.items(before), self.items(now));
         let gone: Vec<&I> = before.difference(&now).copied().collect();
         let new: Vec<&I> = now.difference(&before).copied().collect();
-        Self::add(&before, &gone, -1, pairs);
-        Self::add(&now, &new, 1, pairs);
+        Self::add(&before, &gone, -1, links);
+        Self::add(&now, &new, 1, links);
     }
 }
 
@@ -159,12 +160,12 @@ pub(crate) struct LinksKernel<U, I, P> {
     pairs: P,
     owners: Keys<U, Touches<I>>,
     epoch: FxHashMap<U, Vec<Record<Update<Touch<U, I>>>>>,
-    changes: FxHashMap<(I, I), i64>,
+    links: Vec<Link<I>>,
 }
 
 impl<U: Key, I: Key, P: Pairs> LinksKernel<U, I, P> {
     pub fn new(pairs: P) -> Self {
-        LinksKernel { pairs, owners: Keys::new(), epoch: FxHashMap::default(), changes: FxHashMap::default() }
+        LinksKernel { pairs, owners: Keys::new(), epoch: FxHashMap::default(), links: Vec::new() }
     }
 }
 
@@ -196,17 +197,13 @@ impl<U: Key, I: Key, P: Pairs> Kernel for LinksKernel<U, I, P> {
             let touches = self.owners.get_or_default(owner.clone());
             let before = touches.clone();
             let same = change(touches, &mut changes);
-            self.pairs.differ(&before, touches, same, &mut self.changes);
+            self.pairs.differ(&before, touches, same, &mut self.links);
             if touches.is_empty() {
                 self.owners.remove(&owner);
             }
-            let mut links: Vec<_> = self.changes.drain().filter(|(_, weight)| *weight != 0).collect();
-            links.sort_unstable();
-            emit.out.extend(links.into_iter().enumerate().map(|(nth, ((from, to), weight))| Record {
-                time: first.0,
-                seq: first.1.child(nth),
-                value: Link { from, to, weight },
-            }));
+            let (time, seq) = first;
+            let record = |(nth, value)| Record { time, seq: seq.child(nth), value };
+            emit.out.extend(self.links.drain(..).enumerate().map(record));
         }
     }
 

@@ -12,8 +12,7 @@ use tidemill::timely::dataflow::channels::pact::{Exchange, Pipeline};
 use tidemill::timely::dataflow::operators::Capability;
 use tidemill::timely::dataflow::operators::generic::OutputBuilder;
 use tidemill::timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use tidemill::timely::dataflow::operators::vec::Broadcast;
-use tidemill::{Collection, Epoch, Key, Millis, Result};
+use tidemill::{Collection, Epoch, Key, Millis, Result, everywhere};
 
 use crate::hidden::Hidden;
 use crate::suggest::{Entry, Ranked};
@@ -75,7 +74,7 @@ where
     let mut to_rank = builder.new_input(ranked.inner().inner.clone(), by_user);
     let by_user = Exchange::new(|(row, _, _): &(Hidden<U, I, C>, Epoch, isize)| stable_hash(row.user()));
     let mut to_hide = builder.new_input(hidden.inner().inner.clone(), by_user);
-    let mut of_items = builder.new_input(facts.inner().inner.clone().broadcast(), Pipeline);
+    let mut of_items = builder.new_input(everywhere(facts.inner().inner), Pipeline);
     let (output, made) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(output);
     builder.build(move |capabilities| {

@@ -49,6 +49,10 @@ impl<U: Key, I: Key + ExchangeData> Index for ByLinks<U, I> {
         self.index.change(row, diff > 0);
     }
 
+    fn change_all(&mut self, changes: Vec<(ItemRow<I>, isize)>) {
+        self.index.change_all(&changes);
+    }
+
     fn answer(&mut self, Suggestions { history, .. }: &Suggestions<U, I>) -> Vec<Suggestion<I>> {
         let last = &history[history.len().saturating_sub(self.last)..];
         (self.best)(&mut self.index, last, history, self.n)

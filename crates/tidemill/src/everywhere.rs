@@ -1,0 +1,60 @@
+//! What goes to every worker.
+
+use crate::time::Epoch;
+use timely::ExchangeData;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::progress::operate::FrontierInterest;
+
+/// Gives every worker all records of a timely stream, for raw operators.
+///
+/// Whole batches travel, where timely's own `broadcast` sends each record by itself; and where there is one worker only,
+/// nothing does.
+pub fn everywhere<'s, D: ExchangeData + Clone>(stream: StreamVec<'s, Epoch, D>) -> StreamVec<'s, Epoch, D> {
+    let scope = stream.scope();
+    let peers = scope.peers() as u64;
+    if peers == 1 {
+        return stream;
+    }
+    let mut builder = OperatorBuilder::new("to every worker".to_owned(), scope);
+    let mut input = builder.new_input(stream, Pipeline);
+    builder.set_notify_for(0, FrontierInterest::Never);
+    let (output, copies) = builder.new_output();
+    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<(u64, Vec<D>)>>>::from(output);
+    builder.build(move |capabilities| {
+        drop(capabilities);
+        move |_| {
+            let mut output = output.activate();
+            input.for_each_stamp(|cap, batches| {
+                let to_all = |batch: &mut Vec<D>| {
+                    let mut copies: Vec<_> = (1..peers).map(|peer| (peer, batch.clone())).collect();
+                    copies.push((0, std::mem::take(batch)));
+                    copies
+                };
+                output.session(&cap).give_container(&mut batches.flat_map(to_all).collect());
+            });
+        }
+    });
+
+    let mut builder = OperatorBuilder::new("from every worker".to_owned(), scope);
+    let mut input = builder.new_input(copies, Exchange::new(|(peer, _): &(u64, Vec<D>)| *peer));
+    builder.set_notify_for(0, FrontierInterest::Never);
+    let (output, all) = builder.new_output();
+    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<D>>>::from(output);
+    builder.build(move |capabilities| {
+        drop(capabilities);
+        move |_| {
+            let mut output = output.activate();
+            input.for_each_stamp(|cap, batches| {
+                let mut session = output.session(&cap);
+                for (_, mut batch) in batches.flat_map(|batch| batch.drain(..)) {
+                    session.give_container(&mut batch);
+                }
+            });
+        }
+    });
+    all
+}
