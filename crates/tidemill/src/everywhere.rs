@@ -13,6 +13,19 @@ use timely::progress::operate::FrontierInterest;
 ///
 /// Whole batches travel, where timely's own `broadcast` sends each record by itself; and where there is one worker only,
 /// nothing does.
+///
+/// ```
+/// use tidemill::{Config, Events, Memory, Stream, Timing, everywhere, execute};
+///
+/// let heard = Memory::new();
+/// let to_heard = heard.clone();
+/// execute(Config::workers(3), move |job| {
+///     let numbers = job.source("numbers", Events::new(vec![7, 8]), Timing::by(|number: &i64| *number))?;
+///     Stream::from_inner(everywhere(numbers.inner()), &numbers).sink("heard", to_heard.clone())
+/// })?;
+/// assert_eq!(heard.values(), [7, 7, 7, 8, 8, 8]);
+/// # Ok::<(), tidemill::Error>(())
+/// ```
 pub fn everywhere<'s, D: ExchangeData + Clone>(stream: StreamVec<'s, Epoch, D>) -> StreamVec<'s, Epoch, D> {
     let scope = stream.scope();
     let peers = scope.peers() as u64;

@@ -94,7 +94,11 @@ impl Index for Users {
     type Answer = ();
 
     fn change(&mut self, row: Session<u64, u64>, diff: isize) {
-        if diff > 0 { self.index.insert(&row) } else { self.index.remove(&row) }
+        if diff > 0 {
+            self.index.insert(&row)
+        } else {
+            self.index.remove(&row)
+        }
         let mut counts = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         counts.entry("users' last items").or_default()[usize::from(diff > 0)] += 1;
     }
@@ -138,7 +142,8 @@ pub fn forget(events: &[(Millis, ShopEvent)], users: &[u64], kept: Kept, audit: 
             let items = touches.clone().followers("what follows", REACH, KEEP)?;
             let index = Items { index: ItemIndex::new(), changes: Arc::clone(&to_counts) };
             let mut indices = vec![Respondent::new(items.clone(), index)];
-            let users = (kept == Kept::Everything).then(|| touches.maintain("users", LastItems::new(LAST))).transpose()?;
+            let users =
+                (kept == Kept::Everything).then(|| touches.maintain("users", LastItems::new(LAST))).transpose()?;
             if let Some(users) = &users {
                 let index = Users { index: SessionIndex::new(Nearest::default()), changes: Arc::clone(&to_counts) };
                 indices.push(Respondent::new(users.clone(), index));

@@ -231,6 +231,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
+    use tidemill::Seq;
     use tidemill::harness::Harness;
 
     proptest! {
@@ -291,5 +292,20 @@ mod tests {
         assert_eq!(sums(&[i64::MAX, 9, -11]), [(i64::MAX - 2, 1)]);
         assert_eq!(sums(&[9]), [(i64::MAX - 2, -1), (i64::MAX, 1)]);
         assert_eq!(sums(&[-1, 1]), []);
+    }
+
+    #[test]
+    fn sums_that_the_first_version_wrote_down_go_on() {
+        type Event = (u8, u16, i64);
+        let key = |event: &Event| event.0;
+        let mut kernel = SumsKernel::new(key, |event: &Event| (event.1, event.2), 1);
+        let (at, mut emit) = (Closing { epoch: 1, before: 0, after: 0 }, Emit::default());
+        let sums = FxHashMap::from_iter([(1u16, 5i64), (2, 7), (3, -1)]);
+        let state = postcard::to_stdvec(&(sums, vec![(7i64, 2u16)])).unwrap();
+        kernel.load(at, Saved { version: 0, key: &[9], value: &state }, &mut emit).unwrap();
+        kernel.records(at, &mut vec![Record { time: 0, seq: Seq::new(0, 0), value: (9, 2, -4) }], &mut emit);
+        kernel.settle(at, &mut emit);
+        let rows: Vec<_> = emit.out.into_iter().map(|(row, _, diff)| ((row.key, row.item, row.sum), diff)).collect();
+        assert_eq!(rows, [((9, 2, 7), 1), ((9, 1, 5), 1), ((9, 2, 7), -1)]);
     }
 }

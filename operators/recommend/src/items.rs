@@ -363,31 +363,37 @@ impl<I: Key> ItemIndex<I> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     proptest! {
         #[test]
         fn answers_are_as_defined_whatever_rows_have_come_and_gone(
-            changes in prop::collection::vec((0u8..7, 0u8..7, 0i64..9), 0..60),
+            epochs in prop::collection::vec(prop::collection::vec((0u8..7, 0u8..7, 0i64..9), 0..20), 0..8), at_once in any::<bool>(),
             asked in prop::collection::vec(0u8..9, 0..6), had in prop::collection::vec(0u8..9, 0..3), n in 0usize..5,
         ) {
-            let (mut index, mut links, mut counts) = (ItemIndex::new(), BTreeMap::new(), BTreeMap::new());
-            // A weight, or a count where both are the same item, is said anew; 0: it is gone.
-            for (from, to, weight) in changes {
-                let known = if from == to { counts.get(&from) } else { links.get(&(from, to)) };
-                let row = |weight| match from == to {
-                    true => ItemRow::Counted { item: from, count: weight },
-                    false => ItemRow::Linked { from, to, weight },
-                };
-                if let Some(before) = known {
-                    index.change(row(*before), false);
-                }
-                if from == to { counts.remove(&from) } else { links.remove(&(from, to)) };
-                if weight > 0 {
-                    index.change(row(weight), true);
-                    if from == to { counts.insert(from, weight) } else { links.insert((from, to), weight) };
+            // Weights, and counts where both are the same item.
+            let (mut index, mut known) = (ItemIndex::new(), BTreeMap::new());
+            let row = |((from, to), weight): (&(u8, u8), &i64)| match from == to {
+                true => ItemRow::Counted { item: *from, count: *weight },
+                false => ItemRow::Linked { from: *from, to: *to, weight: *weight },
+            };
+            for epoch in epochs {
+                let before: BTreeSet<_> = known.iter().map(row).collect();
+                // What is said of the same anew; 0: it is gone.
+                known.extend(epoch.into_iter().map(|(from, to, weight)| ((from, to), weight)));
+                known.retain(|_, weight| *weight > 0);
+                let now: BTreeSet<_> = known.iter().map(row).collect();
+                let gone = before.difference(&now).map(|row| (row.clone(), -1));
+                let mut changes: Vec<_> = gone.chain(now.difference(&before).map(|row| (row.clone(), 1))).collect();
+                if at_once {
+                    changes.sort();
+                    index.change_all(&changes);
+                } else {
+                    changes.into_iter().for_each(|(row, diff)| index.change(row, diff > 0));
                 }
             }
+            let (counts, links): (BTreeMap<_, _>, BTreeMap<_, _>) = known.into_iter().partition(|((from, to), _)| from == to);
+            let counts: BTreeMap<u8, i64> = counts.into_iter().map(|((item, _), count)| (item, count)).collect();
             let count = |item: u8| counts.get(&item).copied().unwrap_or(1) as f64;
             let next = |place: usize, from: u8, _: u8, weight: f64| {
                 weight * (1.0 / ((asked.len() - place) as f64 * count(from).sqrt()))
