@@ -1,5 +1,6 @@
 //! What goes to every worker.
 
+use crate::kernel::chunk;
 use crate::time::Epoch;
 use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
@@ -42,12 +43,17 @@ pub fn everywhere<'s, D: ExchangeData + Clone>(stream: StreamVec<'s, Epoch, D>) 
         move |_| {
             let mut output = output.activate();
             input.for_each_stamp(|cap, batches| {
-                let to_all = |batch: &mut Vec<D>| {
-                    let mut copies: Vec<_> = (1..peers).map(|peer| (peer, batch.clone())).collect();
-                    copies.push((0, std::mem::take(batch)));
-                    copies
-                };
-                output.session(&cap).give_container(&mut batches.flat_map(to_all).collect());
+                let mut copies = Vec::new();
+                for batch in batches {
+                    // Not too much for one message between processes.
+                    let mut rest = batch.drain(..);
+                    while rest.len() > 0 {
+                        let piece: Vec<D> = rest.by_ref().take(chunk::<D>()).collect();
+                        copies.extend((1..peers).map(|peer| (peer, piece.clone())));
+                        copies.push((0, piece));
+                    }
+                }
+                output.session(&cap).give_container(&mut copies);
             });
         }
     });

@@ -262,7 +262,7 @@ impl<'s> Job<'s> {
         let Some(handle) = self.0.on_dead.borrow_mut().take() else {
             return self.log_dead_letters("(dead letters)");
         };
-        // Every stateful operator may refuse something: an epoch that is over here is over in all of them.
+        // Every stateful operator may refuse something: an epoch that is over here is over in all of them, whatever `handle` does.
         let letters = self.wait_for(self.0.scope.concatenate(self.0.dead.take()));
         let nothing: StreamVec<'s, Epoch, Tide> = None::<Tide>.to_stream(self.0.scope);
         let node = self.note(Node::new("dead letters", None, &[]));

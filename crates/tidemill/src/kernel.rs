@@ -419,6 +419,7 @@ pub(crate) fn operate<'s, K: Kernel>(
             }
         }
     });
+    // The dead letters of all operators run together: there it is seen when an epoch is over.
     job.add_dead_letters(deads);
     Ok((results, lates))
 }

@@ -17,10 +17,11 @@ pub trait Index: 'static {
     /// And answered.
     type Answer: Data;
 
-    /// The row comes (`diff` above 0) or goes. Of an epoch's changes those that go are made first.
+    /// The row comes (`diff` above 0) or goes.
     fn change(&mut self, row: Self::Row, diff: isize);
 
-    /// An epoch's changes, in the order of rows, each row once: for an index that is faster with all of them at hand.
+    /// An epoch's changes, in the order of rows, each row once. Unless an index does better with all of them at hand, those that go
+    /// are made first, one by one.
     fn change_all(&mut self, changes: Vec<(Self::Row, isize)>) {
         let mut come = Vec::new();
         for (row, diff) in changes {

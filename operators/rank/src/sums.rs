@@ -27,7 +27,7 @@ struct Board<I> {
     top: Vec<(I, i64)>,
     /// All others.
     rest: FxHashMap<I, i64>,
-    /// The last row of a full top. None if it has to be looked for.
+    /// The last row of a full top. None if there is none, or if it has to be looked for.
     #[serde(skip)]
     last: Option<(i64, I)>,
 }
@@ -43,7 +43,7 @@ impl<I: Data + Ord + Hash> Board<I> {
     /// new. A row may be said to be new and gone again.
     fn add<K>(&mut self, weights: &[(K, I, i64)], n: usize, mut say: impl FnMut(&I, i64, isize)) {
         let is_full = self.top.len() >= n;
-        let last = self.last.take().or_else(|| self.find_last().filter(|_| is_full));
+        let last = self.last.take().or_else(|| is_full.then(|| self.find_last()).flatten());
         let reaches = |item: &I, sum: i64| match &last {
             Some((least, last)) => sum > 0 && best_first((sum, item), (*least, last)).is_le(),
             None => sum > 0 && !is_full,
@@ -85,24 +85,49 @@ impl<I: Data + Ord + Hash> Board<I> {
         }
         if some_fall {
             self.top.retain(|row| row.1 != 0);
-            // Others take their places, before which only those may come that have risen.
-            rise = self.best_of_rest(n.saturating_sub(self.top.len()) + rise.len());
+            // Whoever has risen is before all others that may take their places.
+            let free = n.saturating_sub(self.top.len());
+            if rise.len() < free {
+                rise = self.best_of_rest(free);
+            }
         }
         if !some_fall && !last_changes && rise.is_empty() {
             self.last = last;
         }
-        for (sum, item) in rise {
-            self.rest.remove(&item);
-            say(&item, sum, 1);
-            let place = self.top.partition_point(|row| row.0 < item);
-            self.top.insert(place, (item, sum));
+        self.enter(rise, n, &mut say);
+    }
+
+    /// Makes the top one of `n` rows, whatever it was before.
+    fn fit(&mut self, n: usize) {
+        let others = self.best_of_rest(n.saturating_sub(self.top.len()));
+        self.enter(others, n, &mut |_, _, _| ());
+    }
+
+    /// Takes others into the top, and leaves its `n` best there.
+    fn enter(&mut self, mut others: Vec<(i64, I)>, n: usize, say: &mut impl FnMut(&I, i64, isize)) {
+        if others.len() > n {
+            others.select_nth_unstable_by(n, |a, b| best_first((a.0, &a.1), (b.0, &b.1)));
+            others.truncate(n);
         }
-        while self.top.len() > n
-            && let Some((sum, item)) = self.find_last()
-        {
-            say(&item, sum, -1);
-            self.top.retain(|row| row.0 != item);
-            self.rest.insert(item, sum);
+        if !others.is_empty() {
+            for (sum, item) in others {
+                self.rest.remove(&item);
+                say(&item, sum, 1);
+                self.top.push((item, sum));
+            }
+            self.top.sort_by(|a, b| a.0.cmp(&b.0)); // all but the last ones are in order
+        }
+        if self.top.len() > n {
+            let mut rows: Vec<(i64, &I)> = self.top.iter().map(|(item, sum)| (*sum, item)).collect();
+            rows.select_nth_unstable_by(n, |a, b| best_first(*a, *b));
+            let mut surplus: Vec<(I, i64)> = rows.drain(n..).map(|(sum, item)| (item.clone(), sum)).collect();
+            surplus.sort_unstable();
+            let mut gone = surplus.iter().peekable();
+            self.top.retain(|row| gone.next_if_eq(&row).is_none());
+            for (item, sum) in surplus {
+                say(&item, sum, -1);
+                self.rest.insert(item, sum);
+            }
         }
     }
 
@@ -220,6 +245,8 @@ where
             VERSION => old.read(),
             _ => Ok(Board::of_first_version(old.read()?, old.read()?)),
         })?;
+        // Another number of rows may have been asked for then.
+        board.fit(self.n);
         let row = |(item, sum): &(I, i64)| Summed { key: key.clone(), item: item.clone(), sum: *sum };
         emit.out.extend(board.top.iter().map(|of| (row(of), at.epoch, 1)));
         Ok(())
@@ -295,17 +322,23 @@ mod tests {
     }
 
     #[test]
-    fn sums_that_the_first_version_wrote_down_go_on() {
+    fn sums_that_the_first_version_wrote_down_go_on_with_as_many_rows_as_are_asked_for_now() {
         type Event = (u8, u16, i64);
-        let key = |event: &Event| event.0;
-        let mut kernel = SumsKernel::new(key, |event: &Event| (event.1, event.2), 1);
-        let (at, mut emit) = (Closing { epoch: 1, before: 0, after: 0 }, Emit::default());
-        let sums = FxHashMap::from_iter([(1u16, 5i64), (2, 7), (3, -1)]);
+        let sums = FxHashMap::from_iter([(1u16, 5i64), (2, 7), (3, -1), (4, 6)]);
         let state = postcard::to_stdvec(&(sums, vec![(7i64, 2u16)])).unwrap();
-        kernel.load(at, Saved { version: 0, key: &[9], value: &state }, &mut emit).unwrap();
-        kernel.records(at, &mut vec![Record { time: 0, seq: Seq::new(0, 0), value: (9, 2, -4) }], &mut emit);
-        kernel.settle(at, &mut emit);
-        let rows: Vec<_> = emit.out.into_iter().map(|(row, _, diff)| ((row.key, row.item, row.sum), diff)).collect();
-        assert_eq!(rows, [((9, 2, 7), 1), ((9, 1, 5), 1), ((9, 2, 7), -1)]);
+        let rows = |n: usize| -> (Vec<(u16, i64)>, Vec<(u16, i64, isize)>) {
+            let key = |event: &Event| event.0;
+            let mut kernel = SumsKernel::new(key, |event: &Event| (event.1, event.2), n);
+            let (at, mut emit) = (Closing { epoch: 1, before: 0, after: 0 }, Emit::default());
+            kernel.load(at, Saved { version: 0, key: &[9], value: &state }, &mut emit).unwrap();
+            let loaded = emit.out.drain(..).map(|(row, ..)| (row.item, row.sum)).collect();
+            kernel.records(at, &mut vec![Record { time: 0, seq: Seq::new(0, 0), value: (9, 2, -4) }], &mut emit);
+            kernel.settle(at, &mut emit);
+            (loaded, emit.out.into_iter().map(|(row, _, diff)| (row.item, row.sum, diff)).collect())
+        };
+        assert_eq!(rows(1), (vec![(2, 7)], vec![(2, 7, -1), (4, 6, 1)]));
+        assert_eq!(rows(2), (vec![(2, 7), (4, 6)], vec![(1, 5, 1), (2, 7, -1)]));
+        assert_eq!(rows(0), (vec![], vec![]));
+        assert_eq!(rows(usize::MAX), (vec![(1, 5), (2, 7), (4, 6)], vec![(2, 3, 1), (2, 7, -1)]));
     }
 }

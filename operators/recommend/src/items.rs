@@ -134,7 +134,8 @@ impl<I: Key> ItemIndex<I> {
         self.change_all(&[(row, if comes { 1 } else { -1 })]);
     }
 
-    /// Rows come (above 0) and go. It is fastest if they are in order: what a link weighed is next to what it weighs now.
+    /// Rows come (above 0) and go, each once, and of a link one at most that comes. It is fastest if they are in order: what a link
+    /// weighed is next to what it weighs now.
     pub fn change_all(&mut self, changes: &[(ItemRow<I>, isize)]) {
         fn from<I>(row: &ItemRow<I>) -> Option<&I> {
             match row {
@@ -185,7 +186,7 @@ impl<I: Key> ItemIndex<I> {
             let is_known = place < known && links[place].0 == to;
             if is_known && comes {
                 links[place].1 = weight;
-            } else if is_known && links[place].1 == weight {
+            } else if is_known && of_one.iter().any(|(_, _, weight)| *weight == links[place].1) {
                 links[place].1 = 0;
                 gone.push(to);
             } else if comes {

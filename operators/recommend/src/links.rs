@@ -27,8 +27,8 @@ pub const WEIGHT: i64 = 2_520;
 pub trait Linked<'s, U: Key, I: Key> {
     /// Of each two touches of an owner that are at most `reach` places apart: [`WEIGHT`] divided by how many, as the weight of
     /// the later item after the earlier one. An item does not follow itself. What it gives are changes: a touch that comes
-    /// late, or is taken back, takes back the weights that are no longer so. By item, the sums are
-    /// `tidemill-rank`'s `top_sums`.
+    /// late, or is taken back, takes back the weights that are no longer so. Each two touches are a change of their own, also
+    /// where others of the owner have the same two items. By item, the sums are `tidemill-rank`'s `top_sums`.
     ///
     /// State: the touches that hold.
     ///
@@ -129,9 +129,11 @@ impl Beside {
     /// Adds the pairs of which one is among `some`; all of these are among `items`.
     fn add<I: Key>(items: &FxHashSet<&I>, some: &[&I], diff: i64, links: &mut Vec<Link<I>>) {
         let chosen: FxHashSet<&I> = some.iter().copied().collect();
+        let mut items: Vec<&I> = items.iter().copied().collect();
+        items.sort_unstable();
         let link = |from: &I, to: &I| Link { from: from.clone(), to: to.clone(), weight: diff };
         for one in some {
-            for other in items {
+            for other in &items {
                 links.push(link(one, other));
                 if !chosen.contains(other) {
                     links.push(link(other, one));
@@ -148,8 +150,10 @@ impl Pairs for Beside {
 
     fn differ<I: Key>(&self, before: &Touches<I>, now: &Touches<I>, _: Same, links: &mut Vec<Link<I>>) {
         let (before, now) = (self.items(before), self.items(now));
-        let gone: Vec<&I> = before.difference(&now).copied().collect();
-        let new: Vec<&I> = now.difference(&before).copied().collect();
+        let [mut gone, mut new]: [Vec<&I>; 2] =
+            [before.difference(&now), now.difference(&before)].map(|items| items.copied().collect());
+        gone.sort_unstable();
+        new.sort_unstable();
         Self::add(&before, &gone, -1, links);
         Self::add(&now, &new, 1, links);
     }
