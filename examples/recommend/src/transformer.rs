@@ -1,13 +1,15 @@
 //! A Transformer trained on histories: training, and what the graph asks of it.
 
-use crate::protocol::Protocol;
+use crate::graph::Rows;
+use crate::protocol::{Event, Protocol, Question};
 use anyhow::{Context, bail, ensure};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Instant;
-use tidemill_recommend::Scores;
+use tidemill::{Config, Seq, Timing, Update, execute};
+use tidemill_recommend::{LastItems, Scores, Session};
 use tidemill_torch::Random;
 use tidemill_torch::sasrec::{Beside, Description, Options, SasRec};
 use tidemill_torch::train::Schedule;
@@ -220,7 +222,7 @@ impl Transformer {
 /// them, which it was not shown; or, with [`Settings::all`], that which was shown all but what is asked in the end, as
 /// `DATA-all`.
 pub fn train(protocol: &Protocol, settings: &Settings, folder: &Path) -> anyhow::Result<()> {
-    let histories = histories(protocol, settings.all).into_values().collect();
+    let histories = histories(protocol, settings.all)?.into_values().collect();
     let all = format!("{}{ALL}", protocol.data);
     if settings.all {
         return train_on(&all, histories, settings, folder);
@@ -235,25 +237,37 @@ pub fn train(protocol: &Protocol, settings: &Settings, folder: &Path) -> anyhow:
     Ok(())
 }
 
-/// What a network is trained on: of each owner all that is not asked; what is asked in order to learn how to blend only if
-/// `all` is to be known, for it must be as new to the network that is asked it as what is asked in the end.
-pub(crate) fn histories(protocol: &Protocol, all: bool) -> BTreeMap<u32, Vec<u32>> {
-    let mut histories: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+/// What a network is trained on, as the graph keeps it: of each owner all that is not asked; what is asked in order to learn how to
+/// blend only if `all` is to be known, for it must be as new to the network that is asked it as what is asked in the end.
+pub(crate) fn histories(protocol: &Protocol, all: bool) -> tidemill::Result<BTreeMap<u32, Vec<u32>>> {
+    let mut touches: BTreeMap<u32, Vec<Event>> = BTreeMap::new();
     let mut teaching = BTreeSet::new();
     for step in &protocol.steps {
         teaching.extend(step.questions.iter().filter(|question| question.teaches).map(|question| question.owner));
         // Where such a question comes after all events, it is new anyway.
         for event in step.events.iter().filter(|event| all || !teaching.contains(&event.owner)) {
-            histories.entry(event.owner).or_default().push(event.item);
+            touches.entry(event.owner).or_default().push(*event);
         }
     }
-    for question in protocol.steps.iter().flat_map(|step| &step.questions).filter(|question| all && question.teaches) {
-        let history = histories.entry(question.owner).or_default();
-        if history.len() <= question.history.len() {
-            *history = question.history.iter().copied().chain([question.target]).collect();
+    let teach = protocol.steps.iter().flat_map(|step| &step.questions).filter(|question| all && question.teaches);
+    for (number, Question { owner, history, target, .. }) in (0..).zip(teach) {
+        let known = touches.entry(*owner).or_default();
+        if known.len() <= history.len() {
+            let (time, seq) = (known.last().map_or(0, |touch| touch.time), Seq::new(1, number));
+            let more: Vec<u32> = history.iter().skip(known.len()).chain([target]).copied().collect();
+            let touch = |(nth, item)| Event { owner: *owner, time, seq: seq.child(nth), item };
+            known.extend(more.into_iter().enumerate().map(touch));
         }
     }
-    histories
+    let (touches, rows) = (tidemill::Events::new(touches.into_values().flatten().collect()), Rows::default());
+    let to_rows = rows.clone();
+    let done = execute(Config::workers(1), move |job| {
+        let touches = job.source("touches", touches.clone(), Timing::by(|touch: &Event| touch.time))?;
+        let touches = touches.map(|row| Update { row, diff: 1 }).key_by(|touch| touch.row.owner);
+        touches.maintain("histories", LastItems::new(usize::MAX))?.sink("rows", to_rows.clone())
+    })?;
+    done.finished()?;
+    Ok(rows.take().into_keys().map(|Session { session, items, .. }| (session, items)).collect())
 }
 
 /// The same for any histories, which are called `data`.

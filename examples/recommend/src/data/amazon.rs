@@ -72,7 +72,7 @@ mod tests {
     fn the_last_item_is_shown_to_no_network_and_the_last_but_one_to_that_of_all() {
         let users = BTreeMap::from([(1, vec![5, 6, 7, 8]), (2, vec![6, 7, 5]), (3, vec![7, 8])]);
         let protocol = leave_one_out("few", "few", &users, |_| Vec::new());
-        let shown = |all| crate::transformer::histories(&protocol, all);
+        let shown = |all| crate::transformer::histories(&protocol, all).unwrap();
         assert_eq!(shown(false), BTreeMap::from([(1, vec![5, 6]), (2, vec![6]), (3, vec![7, 8])]));
         assert_eq!(shown(true), BTreeMap::from([(1, vec![5, 6, 7]), (2, vec![6, 7]), (3, vec![7, 8])]));
     }

@@ -97,7 +97,7 @@ mod tests {
     fn what_teaches_is_shown_only_to_a_network_that_is_shown_all() {
         let train: Vec<Vec<u32>> = (0..2_500).map(|n| vec![n % 7, n % 5, n % 3]).collect();
         let protocol = protocol(&train, &[vec![8, 9]]);
-        let [some, all] = [false, true].map(|all| crate::transformer::histories(&protocol, all));
+        let [some, all] = [false, true].map(|all| crate::transformer::histories(&protocol, all).unwrap());
         assert_eq!(all.into_values().collect::<Vec<_>>(), train);
         let left_out: Vec<u32> = (0..2_500).filter(|owner| !some.contains_key(owner)).collect();
         assert_eq!(left_out, (0..2_500).step_by(EVERY).collect::<Vec<_>>());
