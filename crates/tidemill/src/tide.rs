@@ -188,6 +188,7 @@ pub(crate) fn least<'s>(
     left: StreamVec<'s, Epoch, Tide>,
     right: StreamVec<'s, Epoch, Tide>,
 ) -> StreamVec<'s, Epoch, Tide> {
+    // The least of a tide and itself is that tide, and most unions are of what one stream was split into.
     if left.name() == right.name() {
         return left;
     }
