@@ -12,8 +12,8 @@
 //!
 //! Suggestions are made for a user when the user acts, from what all others have taught by then; lists are made of them
 //! whenever something changes that decides what may be shown. When a user is forgotten, the suggestions of all users who were
-//! there lately are made anew, one after the other, and those of others dropped until they come again: so nothing of the
-//! forgotten one is left.
+//! there lately are made anew, one after the other, and those of others dropped until they come again; and the ranker begins
+//! anew, for it learns from suggestions. So nothing of the forgotten one is left.
 
 use tidemill::hash::stable_hash;
 use tidemill::time::{hours, minutes};
@@ -22,8 +22,8 @@ use tidemill_events::{AsOf, Asked, AskedOfSeveral, Respondent, WithEachRow};
 use tidemill_inference::{Infer, Pool, Score};
 use tidemill_recommend::{
     Anew, ByLinks, Fact, Feedback, Hidden, Hiding, ItemRow, LastItems, Learned, Lessons, ListRules, Nearest,
-    Neighbours, Ranked, Ranker, Ranking, Session, Standing, Suggested, Suggestion, Suggestions, Touch, Trends,
-    TrendsRow, WeightsRow, WithItems, lists,
+    Neighbours, Ranked, Ranker, Ranking, Session, Standing, Suggested, Suggestion, Suggestions, Teaching, Touch,
+    Trends, TrendsRow, WeightsRow, Wishes, WithItems, lists,
 };
 use tidemill_shop::{Action, Held, Trend};
 
@@ -58,7 +58,7 @@ pub struct Settings {
     pub anew: Millis,
     /// Suggestions are made from this time on, in ms since 1970 UTC: not for each step of a history that is read in.
     pub from: Millis,
-    /// Whether feedback teaches the ranker. What it has learnt of a user who is forgotten stays.
+    /// Whether feedback teaches the ranker.
     pub learns: bool,
 }
 
@@ -94,9 +94,9 @@ pub struct Given<'s> {
     pub trends: Collection<'s, Trend<Option<u64>>>,
     /// What is bought with what.
     pub together: Collection<'s, ItemRow<u64>>,
-    /// Times from which on all lists are made anew: an event for each user who is forgotten, in the epoch in which that happens.
+    /// Times from which on all lists are made anew, and the ranker learns anew: an event for each wish to be forgotten, in its epoch.
     pub again: Stream<'s, Millis>,
-    /// Users who are forgotten.
+    /// Users who are forgotten, because something was known of them.
     pub forgotten: Stream<'s, u64>,
 }
 
@@ -146,9 +146,9 @@ pub fn recommend<'s>(
             true => ((row.time >= settings.from).then(|| suggest(row)), None),
             false => (None, Some(Suggested::Gone(row.session))),
         });
+    let turns = given.again.clone().key_by(|_| ()).process("turns", Anew::new(settings.anew, PARTS))?;
     // Where no lists were made yet, there are none to make anew.
-    let again = given.again.filter(move |now| *now >= settings.from);
-    let turns = again.key_by(|_| ()).process("turns", Anew::new(settings.anew, PARTS))?;
+    let turns = turns.filter(move |turn| turn.time >= settings.from);
     let part = |session: &Session<u64, u64>| stable_hash(&session.session) % PARTS;
     let again = turns.with_each_row("lists made anew", histories.clone(), |turn| turn.part, part)?;
     let (again, left) =
@@ -172,6 +172,7 @@ pub fn recommend<'s>(
     let categories = given.facts.clone().map(|fact| TrendsRow::Of(fact.item, Some(fact.category)));
     let trends = given.trends.map(TrendsRow::In).union(categories);
     let sources = vec![
+        given.again.clone().noted("wishes")?,
         Respondent::new(after.clone(), ByLinks::after(last, suggested)),
         Respondent::new(given.together, ByLinks::together(last, suggested)),
         Respondent::new(short, Neighbours::new(nearest, suggested)),
@@ -182,14 +183,16 @@ pub fn recommend<'s>(
     let (asked, learnt) = asked.split_map(move |(mut of, lists)| {
         of.lists.extend(lists);
         let candidates = of.candidates();
-        let learnt = settings.learns.then(|| Feedback::Suggested { user: of.user, candidates: candidates.clone() });
+        let (user, wishes) = (of.user, of.wishes);
+        let learnt = settings.learns.then(|| Feedback::Suggested { user, candidates: candidates.clone(), wishes });
         (Some((of, candidates)), learnt)
     });
     let ranker = Ranker::new(SOURCES.len());
     let forgotten = given.forgotten.map(|user| Feedback::Forgotten { user });
     let feedback = held.flat_map(move |change| feedback(change, settings.learns)).union(learnt).union(forgotten);
     let lessons = feedback.key_by(|feedback| *feedback.user()).process("lessons", Lessons::new(settings.waits))?;
-    let weights = lessons.key_by(|_| ()).maintain("weights", Learned::new(ranker.clone()))?;
+    let teachings = lessons.map(Teaching::Lesson).union(given.again.map(|_| Teaching::Wish));
+    let weights = teachings.key_by(|_| ()).maintain("weights", Learned::new(ranker.clone()))?;
     let ranking = Ranking::new(ranker, settings.ranked);
     // By what was learnt before this epoch: it teaches the ranker itself.
     let ranked = asked.ask_map("rank", weights.clone(), AsOf::Before, ranking, |(of, _), entries| {

@@ -18,8 +18,7 @@ pub trait Visit<'s> {
 }
 
 impl<'s> Answers<'s> {
-    /// Goes through all that is kept of users and what follows from them, but what a ranker has learnt and how many lines were
-    /// dropped.
+    /// Goes through all that is kept of users and what follows from them, but how many lines were dropped.
     pub fn visit(&self, visitor: &mut impl Visit<'s>) {
         let (kept, doings) = (&self.kept, &self.doings);
         visitor.collection("lists", &kept.lists, |list| Some(list.user));
@@ -35,6 +34,7 @@ impl<'s> Answers<'s> {
         }
         visitor.collection("sizes of segments", &doings.segment_sizes, |_| None);
         visitor.collection("sessions", &doings.sessions, |session| Some(session.user));
+        visitor.collection("weights", &kept.weights, |_| None);
         visitor.collection("what follows", &kept.after, |_| None);
         visitor.collection("bundles", &self.bundles, |_| None);
         visitor.collection("trends", &doings.trends, |_| None);

@@ -26,7 +26,7 @@ fn options() -> Options {
         keep: days(365),
         half_life: hours(24),
         rules: shop_simulator::rules().unwrap(),
-        lists: recommend::live::Settings { learns: false, ..Default::default() },
+        lists: recommend::live::Settings::default(),
         refresh: None,
         taste: None,
         scorer: None,
@@ -35,7 +35,7 @@ fn options() -> Options {
 
 #[test]
 fn all_that_is_kept_is_the_same_on_any_number_of_workers() {
-    let options = Options { lists: recommend::live::Settings::default(), ..options() };
+    let options = options();
     let mut lines: Vec<Line> = Simulation::new(settings()).collect();
     for (nth, place) in (0..).zip([lines.len() / 2, lines.len() * 3 / 4]) {
         let Line { time, .. } = lines[place];
@@ -97,6 +97,8 @@ fn nothing_is_left_of_a_user_who_is_forgotten() {
         let [went] = &forgotten.went[..] else { panic!("{:?}", forgotten.went) };
         assert_eq!((went.user, went.time, never.went.len()), (user, wish, 0));
         let one = ["habits", "histories", "lists", "segments", "suggestions"];
+        let weights = never.recorded.rows.keys().filter(|row| row.collection == "weights");
+        assert!(weights.count() == 1 && went.shared["weights"] == [1, 0], "{went:?}");
         assert!(went.events > 20 && one.iter().all(|name| went.rows.get(*name) == Some(&1)), "{went:?}");
         assert!(went.rows["sessions"] > 2 && went.shared["what follows"][0] > 20, "{went:?}");
     }

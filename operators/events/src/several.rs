@@ -27,6 +27,20 @@ impl<'s, Q: Data, A: Data> Respondent<'s, Q, A> {
         };
         Respondent { join: Box::new(join), note: Box::new(move |stream| stream.also_of_rows(&noted)) }
     }
+
+    /// Has no answer of its own: what `index` makes of `rows` is put down in the question, before those after it are asked.
+    pub fn noting<X: Index<Question = Q>>(
+        rows: Collection<'s, X::Row>,
+        index: X,
+        note: impl FnMut(&mut Q, X::Answer) + 'static,
+    ) -> Self {
+        let noted = rows.clone();
+        let join = move |builder: &mut OperatorBuilder<'s, Epoch>| {
+            let coming = Coming::new(builder, everywhere(rows.inner().inner));
+            Box::new(Noting { indexed: Indexed { coming, index }, note }) as Box<dyn Respond<Q, A>>
+        };
+        Respondent { join: Box::new(join), note: Box::new(move |stream| stream.also_of_rows(&noted)) }
+    }
 }
 
 /// An index in its operator.
@@ -35,12 +49,18 @@ trait Respond<Q, A> {
 
     fn change(&mut self, is_due: &dyn Fn(&Epoch) -> bool);
 
-    fn answer(&mut self, question: &Q) -> A;
+    fn answer(&mut self, question: &mut Q) -> Option<A>;
 }
 
 struct Indexed<X: Index> {
     coming: Coming<X::Row>,
     index: X,
+}
+
+impl<X: Index> Indexed<X> {
+    fn make(&mut self, is_due: &dyn Fn(&Epoch) -> bool) {
+        self.coming.make(is_due, |changes| change(&mut self.index, changes));
+    }
 }
 
 impl<X: Index> Respond<X::Question, X::Answer> for Indexed<X> {
@@ -49,11 +69,33 @@ impl<X: Index> Respond<X::Question, X::Answer> for Indexed<X> {
     }
 
     fn change(&mut self, is_due: &dyn Fn(&Epoch) -> bool) {
-        self.coming.make(is_due, |changes| change(&mut self.index, changes));
+        self.make(is_due);
     }
 
-    fn answer(&mut self, question: &X::Question) -> X::Answer {
-        self.index.answer(question)
+    fn answer(&mut self, question: &mut X::Question) -> Option<X::Answer> {
+        Some(self.index.answer(question))
+    }
+}
+
+/// An index that puts down what it has to say.
+struct Noting<X: Index, F> {
+    indexed: Indexed<X>,
+    note: F,
+}
+
+impl<A, X: Index, F: FnMut(&mut X::Question, X::Answer) + 'static> Respond<X::Question, A> for Noting<X, F> {
+    fn take(&mut self) {
+        self.indexed.coming.take();
+    }
+
+    fn change(&mut self, is_due: &dyn Fn(&Epoch) -> bool) {
+        self.indexed.make(is_due);
+    }
+
+    fn answer(&mut self, question: &mut X::Question) -> Option<A> {
+        let answer = self.indexed.index.answer(question);
+        (self.note)(question, answer);
+        None
     }
 }
 
@@ -69,8 +111,8 @@ impl<Q: Data, A: Data> Meet<Q, (Q, Vec<A>)> for Several<Q, A> {
         self.0.iter_mut().for_each(|of| of.change(is_due));
     }
 
-    fn meet(&mut self, Record { time, seq, value }: Record<Q>, made: &mut Vec<Record<(Q, Vec<A>)>>) {
-        let answers = self.0.iter_mut().map(|of| of.answer(&value)).collect();
+    fn meet(&mut self, Record { time, seq, mut value }: Record<Q>, made: &mut Vec<Record<(Q, Vec<A>)>>) {
+        let answers = self.0.iter_mut().filter_map(|of| of.answer(&mut value)).collect();
         made.push(Record { time, seq, value: (value, answers) });
     }
 }

@@ -29,7 +29,7 @@ impl Anew {
 /// The turn of some keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Turn {
-    /// When, in ms since 1970 UTC.
+    /// When, in ms since 1970 UTC; never before the watermark.
     pub time: Millis,
     /// Which part, from 0 on; none if it is everybody's.
     pub part: Option<u64>,
@@ -53,7 +53,7 @@ impl Process for Anew {
 
     fn process(&self, (): &(), time: Millis, round: &mut Round, ctx: &mut Context<'_, Turn>) -> Result<(), Reject> {
         if self.within == 0 {
-            ctx.emit(Turn { time, part: None });
+            ctx.emit(Turn { time: time.max(ctx.watermark()), part: None });
             return Ok(());
         }
         if round.left == 0 {

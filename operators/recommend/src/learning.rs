@@ -3,7 +3,12 @@
 //! ```text
 //! suggestions ─┬───────────────────────────────── ranked by the weights as they are ── candidates
 //!              └─ lessons: what was chosen of which ── weights ─┘
+//! wishes to be forgotten ───────────────────────────────┘
 //! ```
+//!
+//! What is suggested to one user comes of what others do. So what a ranker has learnt may come, by the choices of anybody, of
+//! what a user did who wants to be forgotten, and nobody can tell which part of it. With each wish it begins anew, and learns
+//! from what is suggested from then on: a ranker has few weights, and a few hundred choices teach them.
 
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
@@ -24,6 +29,8 @@ pub enum Feedback<U, I> {
         user: U,
         /// What.
         candidates: Candidates<I>,
+        /// After how many wishes to be forgotten.
+        wishes: u64,
     },
     /// An item was shown.
     Shown {
@@ -66,6 +73,8 @@ pub struct Lesson<I> {
     pub candidates: Candidates<I>,
     /// Which was chosen.
     pub chosen: I,
+    /// After how many wishes to be forgotten they were suggested.
+    pub wishes: u64,
 }
 
 /// Makes lessons of feedback, in order of event time: an item that is chosen and was suggested before that is a lesson among
@@ -73,7 +82,7 @@ pub struct Lesson<I> {
 /// shown.
 ///
 /// State: what was suggested to each user last and before that, until the user has done nothing for `keep` ms or wants to be
-/// forgotten. What was learnt by then stays learnt.
+/// forgotten, or something else was suggested after another one's wish.
 pub struct Lessons<U, I> {
     keep: Millis,
     of: PhantomData<fn(U, I)>,
@@ -96,12 +105,14 @@ pub struct Before<I> {
     /// With the times since when it is suggested, the latest last; two at most, for what a choice leads to is suggested in
     /// the very millisecond of that choice.
     suggested: Vec<(Millis, Candidates<I>)>,
+    /// After how many wishes to be forgotten.
+    wishes: u64,
     shown: Vec<I>,
 }
 
 impl<I> Default for Before<I> {
     fn default() -> Self {
-        Before { suggested: Vec::new(), shown: Vec::new() }
+        Before { suggested: Vec::new(), wishes: 0, shown: Vec::new() }
     }
 }
 
@@ -125,7 +136,13 @@ impl<U: Key, I: Key> Process for Lessons<U, I> {
         ctx: &mut Context<'_, Lesson<I>>,
     ) -> Result<(), Reject> {
         match feedback {
-            Feedback::Suggested { candidates, .. } => {
+            Feedback::Suggested { candidates, wishes, .. } => {
+                if wishes > before.wishes {
+                    before.suggested.clear();
+                    before.wishes = wishes;
+                } else if wishes < before.wishes {
+                    return Ok(());
+                }
                 before.suggested.push((ctx.time(), candidates));
                 let older = before.suggested.len().saturating_sub(2);
                 before.suggested.drain(..older);
@@ -142,7 +159,7 @@ impl<U: Key, I: Key> Process for Lessons<U, I> {
                     return Ok(());
                 };
                 let candidates = if shown.contains(&item) { candidates.among(&shown) } else { candidates.clone() };
-                ctx.emit(Lesson { candidates, chosen: item });
+                ctx.emit(Lesson { candidates, chosen: item, wishes: before.wishes });
             }
             Feedback::Forgotten { .. } => ctx.forget(),
         }
@@ -150,7 +167,20 @@ impl<U: Key, I: Key> Process for Lessons<U, I> {
     }
 }
 
-/// Keeps what a ranker has learnt, as a collection of one row. All lessons go to one worker: they are few.
+/// What makes a ranker what it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound = "I: Key")]
+pub enum Teaching<I> {
+    /// It learns this.
+    Lesson(Lesson<I>),
+    /// Somebody wants to be forgotten.
+    Wish,
+}
+
+/// Keeps what a ranker has learnt since the last wish to be forgotten, from what was suggested since then, as a collection of
+/// one row; of none before it has learnt anything. All lessons go to one worker: they are few.
+///
+/// State: the ranker.
 pub struct Learned<I> {
     first: Ranker,
     items: PhantomData<fn(I)>,
@@ -163,32 +193,57 @@ impl<I> Learned<I> {
     }
 }
 
-/// What the sources weigh, in millionths.
+/// What the sources weigh.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct WeightsRow(pub Vec<i64>);
+pub struct WeightsRow {
+    /// After how many wishes to be forgotten.
+    pub wishes: u64,
+    /// Of each source its score, the logarithm of that, reciprocal rank and presence, in millionths.
+    pub weights: Vec<i64>,
+}
+
+/// What was learnt.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Taught {
+    wishes: u64,
+    ranker: Option<Ranker>,
+}
 
 impl<I: Key> Maintain for Learned<I> {
     type Key = ();
-    type In = Lesson<I>;
-    type State = Option<Ranker>;
+    type In = Teaching<I>;
+    type State = Taught;
     type Row = WeightsRow;
 
     const ORDER: Order = Order::Arrival;
 
-    fn update(&self, _: &(), ranker: &mut Option<Ranker>, lessons: &mut Vec<Record<Lesson<I>>>) {
-        let ranker = ranker.get_or_insert_with(|| self.first.clone());
-        lessons.drain(..).for_each(|lesson| ranker.learn(&lesson.value.candidates, &lesson.value.chosen));
+    fn update(&self, _: &(), taught: &mut Taught, teachings: &mut Vec<Record<Teaching<I>>>) {
+        let wishes = teachings.iter().filter(|teaching| matches!(teaching.value, Teaching::Wish)).count();
+        if wishes > 0 {
+            *taught = Taught { wishes: taught.wishes + wishes as u64, ranker: None };
+        }
+        for teaching in teachings.drain(..) {
+            if let Teaching::Lesson(Lesson { candidates, chosen, wishes }) = teaching.value
+                && wishes == taught.wishes
+            {
+                taught.ranker.get_or_insert_with(|| self.first.clone()).learn(&candidates, &chosen);
+            }
+        }
     }
 
-    fn rows(&self, _: &(), ranker: &Option<Ranker>, rows: &mut Vec<WeightsRow>) {
+    fn rows(&self, _: &(), Taught { wishes, ranker }: &Taught, rows: &mut Vec<WeightsRow>) {
         let whole = |weight: &f64| (weight * 1e6).round() as i64;
-        rows.extend(ranker.iter().map(|ranker| WeightsRow(ranker.weights().iter().map(whole).collect())));
+        let weights = ranker.iter().map(|ranker| ranker.weights().iter().map(whole).collect());
+        rows.extend(weights.map(|weights| WeightsRow { wishes: *wishes, weights }));
     }
 }
 
-/// Ranks what was suggested, with the candidates made of it, by the weights that [`Learned`] keeps; before it has learnt anything, by those it begins with.
+/// Ranks what was suggested, with the candidates made of it, by the weights that [`Learned`] keeps; before it has learnt
+/// anything after the last wish that was before the suggestions, by those it begins with.
 pub struct Ranking<U, I> {
     first: Ranker,
+    /// After how many wishes to be forgotten it has learnt what it knows.
+    wishes: u64,
     now: Ranker,
     n: usize,
     of: PhantomData<fn(U, I)>,
@@ -197,7 +252,7 @@ pub struct Ranking<U, I> {
 impl<U, I> Ranking<U, I> {
     /// Gives the `n` best.
     pub fn new(first: Ranker, n: usize) -> Self {
-        Ranking { now: first.clone(), first, n, of: PhantomData }
+        Ranking { now: first.clone(), wishes: 0, first, n, of: PhantomData }
     }
 }
 
@@ -206,21 +261,23 @@ impl<U: Key, I: Key + ExchangeData> Index for Ranking<U, I> {
     type Question = (Suggestions<U, I>, Candidates<I>);
     type Answer = Vec<Entry<I>>;
 
-    fn change(&mut self, WeightsRow(weights): WeightsRow, diff: isize) {
+    fn change(&mut self, WeightsRow { wishes, weights }: WeightsRow, diff: isize) {
         if diff > 0 {
             let weights: Vec<f64> = weights.into_iter().map(|weight| weight as f64 / 1e6).collect();
             self.now.set_weights(&weights);
+            self.wishes = wishes;
         } else {
             self.now = self.first.clone();
         }
     }
 
-    fn answer(&mut self, (Suggestions { lists, .. }, candidates): &Self::Question) -> Vec<Entry<I>> {
+    fn answer(&mut self, (Suggestions { lists, wishes, .. }, candidates): &Self::Question) -> Vec<Entry<I>> {
         let entry = |(item, source): (I, usize)| {
             let because = lists.get(source).and_then(|list| list.iter().find(|of| of.item == item)?.because.clone());
             Entry { item, source: source as u8, because }
         };
-        self.now.best(candidates, self.n).into_iter().map(entry).collect()
+        let ranker = if *wishes == self.wishes { &self.now } else { &self.first };
+        ranker.best(candidates, self.n).into_iter().map(entry).collect()
     }
 }
 
@@ -230,19 +287,19 @@ mod tests {
     use crate::suggest::Suggestion;
     use tidemill::harness::Harness;
 
-    fn suggested(user: u8, items: &[u8]) -> Feedback<u8, u8> {
+    fn suggested(user: u8, items: &[u8], wishes: u64) -> Feedback<u8, u8> {
         let list = items.iter().zip([4.0, 3.0, 2.0, 1.0]);
         let list = list.map(|(item, score)| Suggestion { item: *item, score, because: None }).collect();
-        Feedback::Suggested { user, candidates: Suggestions::new(user, 0, vec![]).with(list).candidates() }
+        Feedback::Suggested { user, candidates: Suggestions::new(user, 0, vec![]).with(list).candidates(), wishes }
     }
 
     #[test]
     fn a_choice_is_a_lesson_among_what_was_before_the_user() {
         let mut harness = Harness::process(2, |feedback: &Feedback<u8, u8>| *feedback.user(), || Lessons::new(1_000));
         let chosen = |user, item| Feedback::Chosen { user, item };
-        harness.push(10, suggested(1, &[5, 6, 7]));
+        harness.push(10, suggested(1, &[5, 6, 7], 0));
         // What a choice leads to comes at the time of the choice, and may come before it.
-        harness.push(20, suggested(1, &[8, 9]));
+        harness.push(20, suggested(1, &[8, 9], 0));
         harness.push(20, chosen(1, 6));
         // Only what was shown has been ignored.
         harness.push(30, Feedback::Shown { user: 1, item: 9 });
@@ -252,7 +309,7 @@ mod tests {
         harness.push(60, chosen(2, 9));
         harness.push(5_000, chosen(1, 8));
         // Nothing waits for a choice of somebody who is forgotten.
-        harness.push(7_000, suggested(3, &[5, 6]));
+        harness.push(7_000, suggested(3, &[5, 6], 0));
         harness.push(7_001, Feedback::Forgotten { user: 3 });
         harness.push(7_002, chosen(3, 5));
         harness.watermark(9_000);
@@ -263,11 +320,53 @@ mod tests {
     }
 
     #[test]
-    fn what_is_learnt_ranks_what_comes_next() {
-        let lists = |good: u8, bad: u8| {
-            let list = |item| vec![Suggestion { item, score: 1.0, because: Some(99) }];
-            Suggestions::new(1u8, 0, vec![]).with(list(bad)).with(list(good))
+    fn what_was_suggested_before_somebodys_wish_waits_for_no_choice_once_something_is_suggested_after_it() {
+        let mut harness = Harness::process(2, |feedback: &Feedback<u8, u8>| *feedback.user(), || Lessons::new(1_000));
+        harness.push(10, suggested(1, &[5, 6], 0));
+        harness.push(20, suggested(1, &[6, 7], 1));
+        // It was suggested before, though the time it is asked for is later.
+        harness.push(30, suggested(1, &[5, 8], 0));
+        harness.push(40, Feedback::Chosen { user: 1, item: 5 });
+        harness.push(50, Feedback::Chosen { user: 1, item: 7 });
+        harness.watermark(100);
+        let lessons: Vec<(Vec<u8>, u8, u64)> = harness
+            .out()
+            .into_iter()
+            .map(|lesson| (lesson.candidates.items().to_vec(), lesson.chosen, lesson.wishes))
+            .collect();
+        assert_eq!(lessons, [(vec![6, 7], 7, 1)]);
+    }
+
+    /// Two sources, each of which suggests one item.
+    fn lists(good: u8, bad: u8) -> Suggestions<u8, u8> {
+        let list = |item| vec![Suggestion { item, score: 1.0, because: Some(99) }];
+        Suggestions::new(1, 0, vec![]).with(list(bad)).with(list(good))
+    }
+
+    fn lesson(n: u64, wishes: u64) -> Teaching<u8> {
+        let (good, bad) = (n as u8 % 50, n as u8 % 50 + 100);
+        Teaching::Lesson(Lesson { candidates: lists(good, bad).candidates(), chosen: good, wishes })
+    }
+
+    #[test]
+    fn with_a_wish_all_is_as_if_nothing_had_been_learnt_before() {
+        let mut harness = Harness::maintain(1, |_: &Teaching<u8>| (), || Learned::new(Ranker::new(2)));
+        let mut changes = |teachings: Vec<Teaching<u8>>| {
+            teachings.into_iter().for_each(|teaching| harness.push(0, teaching));
+            harness.close_epoch();
+            let changes = harness.changes().into_iter();
+            changes.map(|(_, row, diff)| (row, diff)).collect::<Vec<(WeightsRow, isize)>>()
         };
+        let twenty = |wishes| (0..20).map(|n| lesson(n, wishes)).collect();
+        let [(learnt, 1)] = &changes(twenty(0))[..] else { panic!("one row") };
+        // Also of what was learnt in the epoch of the wish, and of choices that come later among what was suggested before it.
+        assert_eq!(changes(vec![lesson(20, 0), Teaching::Wish, lesson(21, 0)]), [(learnt.clone(), -1)]);
+        assert_eq!(changes(vec![lesson(22, 0)]), []);
+        assert_eq!(changes(twenty(1)), [(WeightsRow { wishes: 1, ..learnt.clone() }, 1)]);
+    }
+
+    #[test]
+    fn what_is_learnt_ranks_what_comes_next() {
         let asked = |good, bad| {
             let of = lists(good, bad);
             let candidates = of.candidates();
@@ -280,17 +379,16 @@ mod tests {
         let before: Vec<u8> = order(&mut ranking);
         assert_eq!(before, [1, 2], "two that are level: the lesser item");
         let learned = Learned::new(first);
-        let (mut state, mut rows) = (None, Vec::new());
-        let lesson = |n: u64| {
-            let (good, bad) = (n as u8 % 50, n as u8 % 50 + 100);
-            let lesson = Lesson { candidates: lists(good, bad).candidates(), chosen: good };
-            Record { time: n as i64, seq: tidemill::Seq::new(0, n), value: lesson }
-        };
+        let (mut state, mut rows) = (Taught::default(), Vec::new());
+        let lesson = |n: u64| Record { time: n as i64, seq: tidemill::Seq::new(0, n), value: lesson(n, 0) };
         learned.update(&(), &mut state, &mut (0..100).map(lesson).collect());
         learned.rows(&(), &state, &mut rows);
         ranking.change(rows[0].clone(), 1);
         let entries = ranking.answer(&asked(2, 1));
         assert_eq!(entries[0], Entry { item: 2, source: 1, because: Some(99) });
+        let (of, candidates) = asked(2, 1);
+        let after_a_wish = ranking.answer(&(Suggestions { wishes: 1, ..of }, candidates));
+        assert_eq!(after_a_wish[0].item, 1, "what was learnt before a wish ranks nothing that is suggested after it");
         ranking.change(rows[0].clone(), -1);
         let after: Vec<u8> = order(&mut ranking);
         assert_eq!(after, before);

@@ -13,7 +13,7 @@
 //!   most like this one.
 //! - [`ByLinks`], [`Neighbours`], [`Trends`]: sources, each of which adds its list to a user's [`Suggestions`].
 //! - [`Ranker`]: blends several lists, and learns how from what is chosen. [`Lessons`], [`Learned`] and [`Ranking`]: the same in
-//!   the graph, from what users do with what they are shown.
+//!   the graph, from what users do with what they are shown, until one of them is forgotten: [`Wishes`].
 //! - [`lists`]: what a user is shown of that now, less what is out of stock, bought, or not wanted.
 //! - [`Anew`]: whose turn it is when suggestions must be made again for all users, because one of them was forgotten.
 //!
@@ -63,13 +63,14 @@ mod sources;
 mod standing;
 mod suggest;
 mod touch;
+mod wishes;
 
 pub use anew::{Anew, Round, Turn};
 pub use basket::{Baskets, LastBaskets};
 pub use bundle::{Bundle, BundleIndex, BundleRow, Measure, Strongest, WithBundles};
 pub use hidden::{Hidden, Hiding};
 pub use items::{ItemIndex, ItemRow, WithItems};
-pub use learning::{Feedback, Learned, Lesson, Lessons, Ranking, WeightsRow};
+pub use learning::{Feedback, Learned, Lesson, Lessons, Ranking, Taught, Teaching, WeightsRow};
 pub use links::{Link, Linked, WEIGHT};
 pub use lists::{Fact, ListRules, lists};
 pub use nearest::{Nearest, Session, SessionIndex};
@@ -81,3 +82,4 @@ pub use sources::{ByLinks, Neighbours, Trends, TrendsRow};
 pub use standing::{Standing, Suggested};
 pub use suggest::{Entry, Ranked, Suggestion, Suggestions};
 pub use touch::Touch;
+pub use wishes::Wishes;

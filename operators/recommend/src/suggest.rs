@@ -29,6 +29,9 @@ pub struct Suggestions<U, I> {
     pub as_of: Millis,
     /// The user's items so far, the latest last.
     pub history: Vec<I>,
+    /// How many wishes to be forgotten there had been when it was asked: what a ranker has learnt counts for it, and it for a
+    /// ranker, only if these are as many ([`Wishes`](crate::Wishes)).
+    pub wishes: u64,
     /// What each source says, best first.
     pub lists: Vec<Vec<Suggestion<I>>>,
 }
@@ -36,7 +39,7 @@ pub struct Suggestions<U, I> {
 impl<U, I> Suggestions<U, I> {
     /// The question, before anybody was asked.
     pub fn new(user: U, as_of: Millis, history: Vec<I>) -> Self {
-        Suggestions { user, as_of, history, lists: Vec::new() }
+        Suggestions { user, as_of, history, wishes: 0, lists: Vec::new() }
     }
 
     /// With another source's list.

@@ -26,7 +26,8 @@ pub struct Held {
 pub struct Ledger<'s> {
     /// Which events hold: each when it comes, and as gone when it no longer holds.
     pub held: Stream<'s, Update<Held>>,
-    /// Who was forgotten, each time something was known of the user.
+    /// Who was forgotten, each time something was known of the user: at the time of the wish, or of the watermark if that is
+    /// later.
     pub forgotten: Stream<'s, Forgotten>,
     /// Events that came too late: older than what is kept, or than their user's wish to be forgotten.
     pub late: Stream<'s, ShopEvent>,
@@ -156,8 +157,14 @@ impl LedgerKernel {
         LedgerKernel { keep, users: Keys::new(), expiry: Timers::default(), epoch: FxHashMap::default() }
     }
 
-    /// Makes a user's events of an epoch, and drops those older than `oldest`.
-    fn update(&mut self, user: u64, mut events: Vec<Record<ShopEvent>>, oldest: Millis, emit: &mut Emitted) {
+    /// Makes a user's events of an epoch that began at a watermark, and drops those older than `oldest`.
+    fn update(
+        &mut self,
+        user: u64,
+        mut events: Vec<Record<ShopEvent>>,
+        (watermark, oldest): (Millis, Millis),
+        emit: &mut Emitted,
+    ) {
         let account = self.users.get_or_default(user);
         let (mut said, mut items) = (Vec::new(), Before::default());
         events.sort_by_key(|record| (record.time, record.seq));
@@ -172,7 +179,7 @@ impl LedgerKernel {
                 account.events.drain(..ends);
                 if ends > 0 {
                     let forgotten = Forgotten { user, time, events: ends as u64 };
-                    emit.out.push(Record { time, seq, value: Said::Forgotten(forgotten) });
+                    emit.out.push(Record { time: time.max(watermark), seq, value: Said::Forgotten(forgotten) });
                 }
             } else {
                 let place = account.events.partition_point(|other| (other.time, other.seq) < (time, seq));
@@ -238,12 +245,12 @@ impl Kernel for LedgerKernel {
         let now = if at.after == END { at.before } else { at.after };
         let oldest = now.saturating_sub(self.keep);
         for (user, events) in std::mem::take(&mut self.epoch) {
-            self.update(user, events, oldest, emit);
+            self.update(user, events, (at.before, oldest), emit);
         }
         if now > at.before {
             for user in self.expiry.due(now.saturating_sub(1)) {
                 if self.users.get(&user).is_some() {
-                    self.update(user, Vec::new(), oldest, emit);
+                    self.update(user, Vec::new(), (at.before, oldest), emit);
                 }
             }
         }

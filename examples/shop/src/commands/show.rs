@@ -32,8 +32,6 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let settings = arguments.shop.settings();
     let mut options = options(arguments.models.as_deref())?;
-    // What a ranker has learnt of a user cannot be taken back, so it does not learn here; README says so.
-    options.lists.learns = false;
     options.lists.anew = 0;
     // So a score does not depend on what else was scored with it.
     options.scorer = scorer(arguments.models.as_deref(), Padding::Full);
@@ -101,9 +99,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     println!("\naudit: beside a replay that never saw user {}: {rows} rows, {differ} differ", chosen.leaves);
     let left = with.recorded.rows.keys().filter(|row| row.user == Some(chosen.leaves)).count();
     println!("rows of the user: {left}");
-    println!(
-        "not undone: what a ranker or a network has learnt, how many lines were dropped, and what the README lists"
-    );
+    println!("not undone: what a network has learnt, how many lines were dropped, and what the README lists");
     anyhow::ensure!(differ == 0 && left == 0, "something of the user is left");
     Ok(())
 }
