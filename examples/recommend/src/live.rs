@@ -3,8 +3,8 @@
 //! ```text
 //! what holds ─┬─ histories ─┬─ nearest histories ────┐
 //!             ├─ views ─────┼─ what follows ─────────┤
-//!             │             │    what goes together ─┤
-//!             │             │                trends ─┤     feedback ── weights
+//!             │             │    what goes together ─┤     wishes to be forgotten ─┐
+//!             │             │                trends ─┤                 feedback ── weights
 //!             │             └─ each new history: suggestions by all of these, and the Transformer ── ranked ─┐
 //!             ├─ bought, not wanted, blocked ────────────────────────────────────────────────────────── lists
 //! items ──────┴─ categories, stock ──────────────────────────────────────────────────────────────────────────┘
@@ -94,7 +94,8 @@ pub struct Given<'s> {
     pub trends: Collection<'s, Trend<Option<u64>>>,
     /// What is bought with what.
     pub together: Collection<'s, ItemRow<u64>>,
-    /// Times from which on all lists are made anew, and the ranker learns anew: an event for each wish to be forgotten, in its epoch.
+    /// Times from which on all lists are made anew, and the ranker learns anew: an event for each wish to be forgotten, in its epoch,
+    /// and when a history has been read in.
     pub again: Stream<'s, Millis>,
     /// Users who are forgotten, because something was known of them.
     pub forgotten: Stream<'s, u64>,
@@ -147,15 +148,15 @@ pub fn recommend<'s>(
             false => (None, Some(Suggested::Gone(row.session))),
         });
     let turns = given.again.clone().key_by(|_| ()).process("turns", Anew::new(settings.anew, PARTS))?;
-    // Where no lists were made yet, there are none to make anew.
-    let turns = turns.filter(move |turn| turn.time >= settings.from);
+    let turns = turns.filter(move |turn| turn.time >= settings.from.saturating_sub(BEHIND));
     let part = |session: &Session<u64, u64>| stable_hash(&session.session) % PARTS;
     let again = turns.with_each_row("lists made anew", histories.clone(), |turn| turn.part, part)?;
-    let (again, left) =
-        again.split_map(move |(turn, session)| match session.time >= turn.time.saturating_sub(settings.there) {
-            true => (Some(suggest(session)), None),
-            false => (None, Some(Suggested::Gone(session.session))),
-        });
+    let (again, left) = again.split_map(move |(turn, session)| match session.time {
+        // Nothing was suggested yet.
+        time if time.max(turn.time) < settings.from => (None, None),
+        time if time >= turn.time.saturating_sub(settings.there) => (Some(suggest(session)), None),
+        _ => (None, Some(session.session)),
+    });
 
     let Settings { last, suggested, nearest, .. } = settings;
     let mut asked = new.union(again);
@@ -172,7 +173,7 @@ pub fn recommend<'s>(
     let categories = given.facts.clone().map(|fact| TrendsRow::Of(fact.item, Some(fact.category)));
     let trends = given.trends.map(TrendsRow::In).union(categories);
     let sources = vec![
-        given.again.clone().noted("wishes")?,
+        given.again.clone().noted("wishes so far")?,
         Respondent::new(after.clone(), ByLinks::after(last, suggested)),
         Respondent::new(given.together, ByLinks::together(last, suggested)),
         Respondent::new(short, Neighbours::new(nearest, suggested)),
@@ -183,13 +184,14 @@ pub fn recommend<'s>(
     let (asked, learnt) = asked.split_map(move |(mut of, lists)| {
         of.lists.extend(lists);
         let candidates = of.candidates();
-        let (user, wishes) = (of.user, of.wishes);
-        let learnt = settings.learns.then(|| Feedback::Suggested { user, candidates: candidates.clone(), wishes });
+        let Suggestions { user, as_of, wishes, .. } = of;
+        let learnt = || Feedback::Suggested { user, as_of, candidates: candidates.clone(), wishes };
+        let learnt = settings.learns.then(learnt);
         (Some((of, candidates)), learnt)
     });
     let ranker = Ranker::new(SOURCES.len());
-    let forgotten = given.forgotten.map(|user| Feedback::Forgotten { user });
-    let feedback = held.flat_map(move |change| feedback(change, settings.learns)).union(learnt).union(forgotten);
+    let no_more = given.forgotten.union(left.clone()).map(|user| Feedback::Gone { user });
+    let feedback = held.flat_map(move |change| feedback(change, settings.learns)).union(learnt).union(no_more);
     let lessons = feedback.key_by(|feedback| *feedback.user()).process("lessons", Lessons::new(settings.waits))?;
     let teachings = lessons.map(Teaching::Lesson).union(given.again.map(|_| Teaching::Wish));
     let weights = teachings.key_by(|_| ()).maintain("weights", Learned::new(ranker.clone()))?;
@@ -198,10 +200,17 @@ pub fn recommend<'s>(
     let ranked = asked.ask_map("rank", weights.clone(), AsOf::Before, ranking, |(of, _), entries| {
         Suggested::To(Ranked { user: of.user, as_of: of.as_of, entries })
     })?;
-    let ranked = ranked.union(gone.union(left)).key_by(|of| *of.user()).maintain("ranked", Standing::new())?;
+    let ranked = ranked
+        .union(gone.union(left.map(Suggested::Gone)))
+        .key_by(|of| *of.user())
+        .maintain("ranked", Standing::new())?;
     let lists = lists("lists", ranked.clone(), given.facts, hidden.clone(), settings.list)?;
     Ok(Kept { lists, ranked, after, histories, hidden, weights })
 }
+
+/// Suggestions may be made of what is later than the watermark, by less than this in ms: lists may be there that have to be made
+/// anew while that is so much before [`Settings::from`].
+const BEHIND: Millis = hours(1);
 
 /// Users whose lists are made anew together are so small a part of all that nobody else waits for them.
 const PARTS: u64 = 1_024;

@@ -2,6 +2,7 @@
 
 use crate::ask::{AsOf, Index, change};
 use crate::follow::{Coming, Meet, meet};
+use tidemill::differential_dataflow::ExchangeData;
 use tidemill::timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use tidemill::{Collection, Data, Epoch, Record, Result, Stream, everywhere};
 
@@ -20,12 +21,7 @@ type Note<'s, Q, A> = Box<dyn FnOnce(Stream<'s, (Q, Vec<A>)>) -> Stream<'s, (Q, 
 impl<'s, Q: Data, A: Data> Respondent<'s, Q, A> {
     /// Answers from what `index` makes of `rows`.
     pub fn new<X: Index<Question = Q, Answer = A>>(rows: Collection<'s, X::Row>, index: X) -> Self {
-        let noted = rows.clone();
-        let join = move |builder: &mut OperatorBuilder<'s, Epoch>| {
-            let coming = Coming::new(builder, everywhere(rows.inner().inner));
-            Box::new(Indexed { coming, index }) as Box<dyn Respond<Q, A>>
-        };
-        Respondent { join: Box::new(join), note: Box::new(move |stream| stream.also_of_rows(&noted)) }
+        Self::following(rows, |coming| Box::new(Indexed { coming, index }))
     }
 
     /// Has no answer of its own: what `index` makes of `rows` is put down in the question, before those after it are asked.
@@ -34,10 +30,16 @@ impl<'s, Q: Data, A: Data> Respondent<'s, Q, A> {
         index: X,
         note: impl FnMut(&mut Q, X::Answer) + 'static,
     ) -> Self {
+        Self::following(rows, |coming| Box::new(Noting { indexed: Indexed { coming, index }, note }))
+    }
+
+    fn following<R: ExchangeData>(
+        rows: Collection<'s, R>,
+        respond: impl FnOnce(Coming<R>) -> Box<dyn Respond<Q, A>> + 's,
+    ) -> Self {
         let noted = rows.clone();
         let join = move |builder: &mut OperatorBuilder<'s, Epoch>| {
-            let coming = Coming::new(builder, everywhere(rows.inner().inner));
-            Box::new(Noting { indexed: Indexed { coming, index }, note }) as Box<dyn Respond<Q, A>>
+            respond(Coming::new(builder, everywhere(rows.inner().inner)))
         };
         Respondent { join: Box::new(join), note: Box::new(move |stream| stream.also_of_rows(&noted)) }
     }
@@ -57,19 +59,13 @@ struct Indexed<X: Index> {
     index: X,
 }
 
-impl<X: Index> Indexed<X> {
-    fn make(&mut self, is_due: &dyn Fn(&Epoch) -> bool) {
-        self.coming.make(is_due, |changes| change(&mut self.index, changes));
-    }
-}
-
 impl<X: Index> Respond<X::Question, X::Answer> for Indexed<X> {
     fn take(&mut self) {
         self.coming.take();
     }
 
     fn change(&mut self, is_due: &dyn Fn(&Epoch) -> bool) {
-        self.make(is_due);
+        self.coming.make(is_due, |changes| change(&mut self.index, changes));
     }
 
     fn answer(&mut self, question: &mut X::Question) -> Option<X::Answer> {
@@ -85,11 +81,11 @@ struct Noting<X: Index, F> {
 
 impl<A, X: Index, F: FnMut(&mut X::Question, X::Answer) + 'static> Respond<X::Question, A> for Noting<X, F> {
     fn take(&mut self) {
-        self.indexed.coming.take();
+        self.indexed.take();
     }
 
     fn change(&mut self, is_due: &dyn Fn(&Epoch) -> bool) {
-        self.indexed.make(is_due);
+        self.indexed.change(is_due);
     }
 
     fn answer(&mut self, question: &mut X::Question) -> Option<A> {

@@ -102,5 +102,13 @@ mod tests {
         harness.close_epoch();
         let turns = harness.out();
         assert_eq!(turns, [Turn { time: 7, part: None }]);
+        harness.watermark(50);
+        harness.push(20, 20);
+        harness.close_epoch();
+        assert_eq!(
+            harness.out(),
+            [Turn { time: 50, part: None }],
+            "one that comes late is no earlier than the watermark"
+        );
     }
 }

@@ -8,7 +8,8 @@
 //!
 //! What is suggested to one user comes of what others do. So what a ranker has learnt may come, by the choices of anybody, of
 //! what a user did who wants to be forgotten, and nobody can tell which part of it. With each wish it begins anew, and learns
-//! from what is suggested from then on: a ranker has few weights, and a few hundred choices teach them.
+//! from what is suggested from then on. It has few weights, so this costs little; where wishes come more often than the watermark
+//! passes what has been suggested, it never learns anything.
 
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
@@ -27,6 +28,8 @@ pub enum Feedback<U, I> {
     Suggested {
         /// To whom.
         user: U,
+        /// The time of the last of the user's events that it is made of: what was chosen by then was not chosen of it.
+        as_of: Millis,
         /// What.
         candidates: Candidates<I>,
         /// After how many wishes to be forgotten.
@@ -46,8 +49,8 @@ pub enum Feedback<U, I> {
         /// Which.
         item: I,
     },
-    /// A user wants to be forgotten.
-    Forgotten {
+    /// Nothing is suggested to a user any more, who wants to be forgotten, or was away when another was.
+    Gone {
         /// Who.
         user: U,
     },
@@ -60,7 +63,7 @@ impl<U: Key, I: Key> Feedback<U, I> {
             Feedback::Suggested { user, .. }
             | Feedback::Shown { user, .. }
             | Feedback::Chosen { user, .. }
-            | Feedback::Forgotten { user } => user,
+            | Feedback::Gone { user } => user,
         }
     }
 }
@@ -81,8 +84,8 @@ pub struct Lesson<I> {
 /// the items that were shown since then and have been ignored, or among all that were suggested if nobody said what was
 /// shown.
 ///
-/// State: what was suggested to each user last and before that, until the user has done nothing for `keep` ms or wants to be
-/// forgotten, or something else was suggested after another one's wish.
+/// State: what was suggested to each user last and before that, and what was shown, until the user has done nothing for `keep`
+/// ms or is gone, or something else is suggested after anybody's wish to be forgotten.
 pub struct Lessons<U, I> {
     keep: Millis,
     of: PhantomData<fn(U, I)>,
@@ -136,14 +139,12 @@ impl<U: Key, I: Key> Process for Lessons<U, I> {
         ctx: &mut Context<'_, Lesson<I>>,
     ) -> Result<(), Reject> {
         match feedback {
-            Feedback::Suggested { candidates, wishes, .. } => {
+            Feedback::Suggested { wishes, .. } if wishes < before.wishes => {}
+            Feedback::Suggested { as_of, candidates, wishes, .. } => {
                 if wishes > before.wishes {
-                    before.suggested.clear();
-                    before.wishes = wishes;
-                } else if wishes < before.wishes {
-                    return Ok(());
+                    *before = Before { wishes, ..Before::default() };
                 }
-                before.suggested.push((ctx.time(), candidates));
+                before.suggested.push((ctx.time().max(as_of), candidates));
                 let older = before.suggested.len().saturating_sub(2);
                 before.suggested.drain(..older);
             }
@@ -161,7 +162,7 @@ impl<U: Key, I: Key> Process for Lessons<U, I> {
                 let candidates = if shown.contains(&item) { candidates.among(&shown) } else { candidates.clone() };
                 ctx.emit(Lesson { candidates, chosen: item, wishes: before.wishes });
             }
-            Feedback::Forgotten { .. } => ctx.forget(),
+            Feedback::Gone { .. } => ctx.forget(),
         }
         Ok(())
     }
@@ -173,7 +174,7 @@ impl<U: Key, I: Key> Process for Lessons<U, I> {
 pub enum Teaching<I> {
     /// It learns this.
     Lesson(Lesson<I>),
-    /// Somebody wants to be forgotten.
+    /// Somebody wants to be forgotten: one for each that suggestions have noted ([`Wishes`](crate::Wishes)), in its epoch.
     Wish,
 }
 
@@ -238,13 +239,12 @@ impl<I: Key> Maintain for Learned<I> {
     }
 }
 
-/// Ranks what was suggested, with the candidates made of it, by the weights that [`Learned`] keeps; before it has learnt
-/// anything after the last wish that was before the suggestions, by those it begins with.
+/// Ranks what was suggested, with the candidates made of it, by the weights that [`Learned`] keeps. Weights from before a later
+/// wish to be forgotten are not used: then, and before anything was learnt, it ranks by those it begins with.
 pub struct Ranking<U, I> {
     first: Ranker,
-    /// After how many wishes to be forgotten it has learnt what it knows.
-    wishes: u64,
-    now: Ranker,
+    /// What was learnt, and after how many wishes.
+    learnt: Option<(u64, Ranker)>,
     n: usize,
     of: PhantomData<fn(U, I)>,
 }
@@ -252,7 +252,7 @@ pub struct Ranking<U, I> {
 impl<U, I> Ranking<U, I> {
     /// Gives the `n` best.
     pub fn new(first: Ranker, n: usize) -> Self {
-        Ranking { now: first.clone(), wishes: 0, first, n, of: PhantomData }
+        Ranking { first, learnt: None, n, of: PhantomData }
     }
 }
 
@@ -262,13 +262,12 @@ impl<U: Key, I: Key + ExchangeData> Index for Ranking<U, I> {
     type Answer = Vec<Entry<I>>;
 
     fn change(&mut self, WeightsRow { wishes, weights }: WeightsRow, diff: isize) {
-        if diff > 0 {
+        self.learnt = (diff > 0).then(|| {
             let weights: Vec<f64> = weights.into_iter().map(|weight| weight as f64 / 1e6).collect();
-            self.now.set_weights(&weights);
-            self.wishes = wishes;
-        } else {
-            self.now = self.first.clone();
-        }
+            let mut ranker = self.first.clone();
+            ranker.set_weights(&weights);
+            (wishes, ranker)
+        });
     }
 
     fn answer(&mut self, (Suggestions { lists, wishes, .. }, candidates): &Self::Question) -> Vec<Entry<I>> {
@@ -276,7 +275,8 @@ impl<U: Key, I: Key + ExchangeData> Index for Ranking<U, I> {
             let because = lists.get(source).and_then(|list| list.iter().find(|of| of.item == item)?.because.clone());
             Entry { item, source: source as u8, because }
         };
-        let ranker = if *wishes == self.wishes { &self.now } else { &self.first };
+        let learnt = self.learnt.as_ref().filter(|(after, _)| after == wishes);
+        let ranker = learnt.map_or(&self.first, |(_, ranker)| ranker);
         ranker.best(candidates, self.n).into_iter().map(entry).collect()
     }
 }
@@ -290,7 +290,8 @@ mod tests {
     fn suggested(user: u8, items: &[u8], wishes: u64) -> Feedback<u8, u8> {
         let list = items.iter().zip([4.0, 3.0, 2.0, 1.0]);
         let list = list.map(|(item, score)| Suggestion { item: *item, score, because: None }).collect();
-        Feedback::Suggested { user, candidates: Suggestions::new(user, 0, vec![]).with(list).candidates(), wishes }
+        let candidates = Suggestions::new(user, 0, vec![]).with(list).candidates();
+        Feedback::Suggested { user, as_of: 0, candidates, wishes }
     }
 
     #[test]
@@ -308,9 +309,9 @@ mod tests {
         harness.push(50, chosen(1, 77));
         harness.push(60, chosen(2, 9));
         harness.push(5_000, chosen(1, 8));
-        // Nothing waits for a choice of somebody who is forgotten.
+        // Nothing waits for a choice of somebody who is gone.
         harness.push(7_000, suggested(3, &[5, 6], 0));
-        harness.push(7_001, Feedback::Forgotten { user: 3 });
+        harness.push(7_001, Feedback::Gone { user: 3 });
         harness.push(7_002, chosen(3, 5));
         harness.watermark(9_000);
         let lessons: Vec<(Vec<u8>, u8)> =
@@ -320,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_suggested_before_somebodys_wish_waits_for_no_choice_once_something_is_suggested_after_it() {
+    fn a_choice_is_among_what_was_suggested_after_the_last_wish_and_before_the_choice() {
         let mut harness = Harness::process(2, |feedback: &Feedback<u8, u8>| *feedback.user(), || Lessons::new(1_000));
         harness.push(10, suggested(1, &[5, 6], 0));
         harness.push(20, suggested(1, &[6, 7], 1));
@@ -328,13 +329,19 @@ mod tests {
         harness.push(30, suggested(1, &[5, 8], 0));
         harness.push(40, Feedback::Chosen { user: 1, item: 5 });
         harness.push(50, Feedback::Chosen { user: 1, item: 7 });
+        // Nobody knew then what it is made of.
+        let Feedback::Suggested { user, candidates, .. } = suggested(2, &[5, 6], 1) else { panic!() };
+        harness.push(30, Feedback::Suggested { user, as_of: 60, candidates, wishes: 1 });
+        harness.push(50, Feedback::Chosen { user: 2, item: 5 });
+        harness.push(70, Feedback::Chosen { user: 2, item: 6 });
         harness.watermark(100);
-        let lessons: Vec<(Vec<u8>, u8, u64)> = harness
+        let mut lessons: Vec<(Vec<u8>, u8, u64)> = harness
             .out()
             .into_iter()
             .map(|lesson| (lesson.candidates.items().to_vec(), lesson.chosen, lesson.wishes))
             .collect();
-        assert_eq!(lessons, [(vec![6, 7], 7, 1)]);
+        lessons.sort();
+        assert_eq!(lessons, [(vec![5, 6], 6, 1), (vec![6, 7], 7, 1)]);
     }
 
     /// Two sources, each of which suggests one item.
@@ -357,12 +364,19 @@ mod tests {
             let changes = harness.changes().into_iter();
             changes.map(|(_, row, diff)| (row, diff)).collect::<Vec<(WeightsRow, isize)>>()
         };
-        let twenty = |wishes| (0..20).map(|n| lesson(n, wishes)).collect();
+        let twenty = |wishes| (0..20).map(|n| lesson(n, wishes)).collect::<Vec<_>>();
         let [(learnt, 1)] = &changes(twenty(0))[..] else { panic!("one row") };
         // Also of what was learnt in the epoch of the wish, and of choices that come later among what was suggested before it.
         assert_eq!(changes(vec![lesson(20, 0), Teaching::Wish, lesson(21, 0)]), [(learnt.clone(), -1)]);
         assert_eq!(changes(vec![lesson(22, 0)]), []);
         assert_eq!(changes(twenty(1)), [(WeightsRow { wishes: 1, ..learnt.clone() }, 1)]);
+        let said_again = harness.restore(1).unwrap();
+        assert_eq!(said_again.len(), 1, "{said_again:?}");
+        harness.push(0, Teaching::Wish);
+        twenty(2).into_iter().for_each(|teaching| harness.push(0, teaching));
+        harness.close_epoch();
+        let after = harness.changes().into_iter().map(|(_, row, diff)| (row.wishes, diff)).collect::<Vec<_>>();
+        assert_eq!(after, [(1, -1), (2, 1)]);
     }
 
     #[test]

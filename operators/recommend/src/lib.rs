@@ -70,7 +70,7 @@ pub use basket::{Baskets, LastBaskets};
 pub use bundle::{Bundle, BundleIndex, BundleRow, Measure, Strongest, WithBundles};
 pub use hidden::{Hidden, Hiding};
 pub use items::{ItemIndex, ItemRow, WithItems};
-pub use learning::{Feedback, Learned, Lesson, Lessons, Ranking, Taught, Teaching, WeightsRow};
+pub use learning::{Feedback, Learned, Lesson, Lessons, Ranking, Teaching, WeightsRow};
 pub use links::{Link, Linked, WEIGHT};
 pub use lists::{Fact, ListRules, lists};
 pub use nearest::{Nearest, Session, SessionIndex};

@@ -29,8 +29,8 @@ pub struct Suggestions<U, I> {
     pub as_of: Millis,
     /// The user's items so far, the latest last.
     pub history: Vec<I>,
-    /// How many wishes to be forgotten there had been when it was asked: what a ranker has learnt counts for it, and it for a
-    /// ranker, only if these are as many ([`Wishes`](crate::Wishes)).
+    /// How many wishes to be forgotten there had been when it was asked ([`Wishes`](crate::Wishes)): a ranker's weights and
+    /// lessons go with it only if they come after as many.
     pub wishes: u64,
     /// What each source says, best first.
     pub lists: Vec<Vec<Suggestion<I>>>,

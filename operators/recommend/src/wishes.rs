@@ -6,10 +6,10 @@ use tidemill_events::{Index, Respondent};
 
 use crate::suggest::Suggestions;
 
-/// Streams of wishes to be forgotten.
+/// Streams of wishes to be forgotten, by their times.
 pub trait Wishes<'s>: Sized {
     /// Notes in suggestions that are asked for how many wishes there were by the end of their epoch, whatever times these have:
-    /// what holds in that epoch is without whoever wished it. To be asked with the sources, as of now.
+    /// what holds in that epoch is without whoever wished it. To be asked with the sources, as of [`AsOf::Now`](tidemill_events::AsOf).
     ///
     /// State: how many.
     ///

@@ -316,6 +316,25 @@ mod tests {
         ]
     }
 
+    #[test]
+    fn whoever_hears_of_a_late_wish_hears_of_it_in_time() {
+        let mut harness = Harness::kernel(1, |event: &ShopEvent| event.user, || LedgerKernel::new(KEEP));
+        harness.push(10, ShopEvent::new(7, Action::View { item: 1 }));
+        harness.watermark(50);
+        harness.emitted();
+        harness.push(20, ShopEvent::new(7, Action::Forget));
+        harness.close_epoch();
+        let told: Vec<(Millis, Forgotten)> = harness
+            .emitted()
+            .into_iter()
+            .filter_map(|record| match record.value {
+                Said::Forgotten(of) => Some((record.time, of)),
+                Said::Held(_) => None,
+            })
+            .collect();
+        assert_eq!(told, [(50, Forgotten { user: 7, time: 20, events: 1 })]);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(400))]
         #[test]
