@@ -106,11 +106,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let lines = [before, vec![wish], without(&lines[place..], chosen.leaves)].concat();
         replay(lines, &options, config()?, Recorder::default())
     };
+    // The shop goes on without the user, and its ranker learns anew.
     let (with, never) = (going_on(lines[..place].to_vec())?, going_on(without(&lines[..place], chosen.leaves))?);
     let (rows, differ_later) = compare(&with.recorded, &never.recorded);
+    let weights = never.recorded.rows.keys().filter(|row| row.collection == "weights").count();
     println!(
-        "at the end, with the same wish after two thirds of the lines: {rows} rows, {differ_later} differ; the ranker has learnt \
-         anew from others"
+        "the same wish after two thirds of the lines, at their end: {rows} rows, {differ_later} differ; of the \
+         ranker, which has learnt anew: {weights}"
     );
     println!("not undone: what a network has learnt, how many lines were dropped, and what the README lists");
     anyhow::ensure!(differ == 0 && left == 0 && differ_later == 0, "something of the user is left");
