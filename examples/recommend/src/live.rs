@@ -86,9 +86,6 @@ impl Default for Settings {
 pub const SOURCES: [&str; 5] =
     ["to your taste", "looked at after", "bought with", "liked by people like you", "trending"];
 
-/// How much the ranker trusts each of them before it has learnt anything: what is trending is for those of whom little is known.
-const TRUST: [f64; 5] = [1.0, 1.0, 1.0, 1.0, 0.25];
-
 /// What the graph is given beside the events that hold.
 pub struct Given<'s> {
     /// Items' categories, and whether they are in stock.
@@ -192,7 +189,7 @@ pub fn recommend<'s>(
         let learnt = settings.learns.then(learnt);
         (Some((of, candidates)), learnt)
     });
-    let ranker = Ranker::trusting(&TRUST);
+    let ranker = Ranker::new(SOURCES.len());
     let no_more = given.forgotten.union(left.clone()).map(|user| Feedback::Gone { user });
     let feedback = held.flat_map(move |change| feedback(change, settings.learns)).union(learnt).union(no_more);
     let lessons = feedback.key_by(|feedback| *feedback.user()).process("lessons", Lessons::new(settings.waits))?;
