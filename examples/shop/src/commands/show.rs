@@ -111,8 +111,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (rows, differ_later) = compare(&with.recorded, &never.recorded);
     let weights = never.recorded.rows.keys().filter(|row| row.collection == "weights").count();
     println!(
-        "the same wish after two thirds of the lines, at their end: {rows} rows, {differ_later} differ; of the \
-         ranker, which has learnt anew: {weights}"
+        "the same wish after two thirds of the lines, at their end: {rows} rows, {weights} of them of what the ranker has \
+         learnt since, {differ_later} differ"
     );
     println!("not undone: what a network has learnt, how many lines were dropped, and what the README lists");
     anyhow::ensure!(differ == 0 && left == 0 && differ_later == 0, "something of the user is left");
