@@ -184,7 +184,7 @@ pub fn recommend<'s>(
     let (asked, learnt) = asked.split_map(move |(mut of, lists)| {
         of.lists.extend(lists);
         let candidates = of.candidates();
-        let Suggestions { user, as_of, wishes, .. } = of;
+        let Suggestions { user, as_of, wishes_before: wishes, .. } = of;
         let learnt = || Feedback::Suggested { user, as_of, candidates: candidates.clone(), wishes };
         let learnt = settings.learns.then(learnt);
         (Some((of, candidates)), learnt)

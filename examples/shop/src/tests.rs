@@ -1,6 +1,6 @@
 //! A small simulated shop through the whole graph.
 
-use crate::before_after::{EPOCH, filler, with_events, without};
+use crate::before_after::{EPOCH, fill, filler, with_events, without};
 use crate::ends::compare as compare_ends;
 use crate::graph::{Options, answers};
 use crate::record::{Recorder, compare};
@@ -71,6 +71,15 @@ fn lists_of_the_last_state_only_are_made_once_all_has_been_read() {
     assert_eq!((rows("suggestions"), ran.lists.len()), (rows("histories"), rows("histories")));
 }
 
+/// When a user who wants to be forgotten is there again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Back {
+    Never,
+    Later,
+    /// And what is done then comes before the wish.
+    BeforeTheWishIsTold,
+}
+
 #[test]
 fn nothing_is_left_of_a_user_who_is_forgotten() {
     let mut lines: Vec<Line> = Simulation::new(settings()).collect();
@@ -89,23 +98,37 @@ fn nothing_is_left_of_a_user_who_is_forgotten() {
         kind: Kind::View,
         ..filler(u64::MAX / 4 + nth as u64, time)
     };
+    let views = |places: std::ops::Range<usize>, from, step| {
+        places.map(move |nth| view(nth, from + nth as Millis * step)).collect::<Vec<Line>>()
+    };
+    // Each to epochs of its own.
+    let filled = |mut lines: Vec<Line>| {
+        fill(&mut lines, wish);
+        lines
+    };
+    let cases = [Back::Never, Back::Later, Back::BeforeTheWishIsTold];
     // At once, and one after the other.
-    for (anew, back) in [(0, false), (minutes(1), false), (0, true), (minutes(1), true)] {
+    for (anew, back) in cases.into_iter().flat_map(|back| [(0, back), (minutes(1), back)]) {
         let options = Options { lists: recommend::live::Settings { anew, ..options().lists }, ..options() };
-        let (mut before, mut after) = (lines[..place].to_vec(), lines[place..].to_vec());
-        before.extend((0..9).map(|nth| view(nth, wish - 9_000 + nth as Millis * 1_000)));
+        let mut before = [&lines[..place], &views(0..9, wish - 9_000, 1_000)].concat();
+        let (mut told, mut after) = (vec![forget], lines[place..].to_vec());
         match back {
-            true => after.splice(..0, (20..40).map(|nth| view(nth, wish + nth as Millis * 1_000))).for_each(drop),
-            false => after = without(&after, user),
+            Back::Never => after = without(&after, user),
+            Back::Later => after.splice(..0, views(20..40, wish, 1_000)).for_each(drop),
+            Back::BeforeTheWishIsTold => {
+                before = filled(before);
+                told = [filled(views(20..30, wish + 1, 1)), filled(told)].concat();
+                after.splice(..0, views(30..50, wish + 1_000, 1_000)).for_each(drop);
+            }
         }
         let run = |before: Vec<Line>| {
-            let lines = [before, vec![forget], after.clone()].concat();
+            let lines = [before, told.clone(), after.clone()].concat();
             replay(lines, &options, Config::workers(2), Recorder::default()).unwrap()
         };
         let (forgotten, never) = (run(before.clone()), run(without(&before, user)));
         let (rows, differ) = compare(&forgotten.recorded, &never.recorded);
-        assert!(rows > 5_000 && differ == 0, "{differ} of {rows} differ: {anew} {back}");
-        assert!(forgotten.held.keys().all(|held| held.event.user != user || back && held.time > wish));
+        assert!(rows > 5_000 && differ == 0, "{differ} of {rows} differ: {anew} {back:?}");
+        assert!(forgotten.held.keys().all(|held| held.event.user != user || back != Back::Never && held.time > wish));
         let [went] = &forgotten.went[..] else { panic!("{:?}", forgotten.went) };
         assert_eq!((went.user, went.time, never.went.len()), (user, wish, 0));
         let one = ["habits", "histories", "lists", "segments", "suggestions"];

@@ -3,6 +3,7 @@
 use crate::ask::{AsOf, Index, change};
 use crate::follow::{Coming, Meet, meet};
 use tidemill::differential_dataflow::ExchangeData;
+use tidemill::differential_dataflow::consolidation::consolidate;
 use tidemill::timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use tidemill::{Collection, Data, Epoch, Record, Result, Stream, everywhere};
 
@@ -24,13 +25,11 @@ impl<'s, Q: Data, A: Data> Respondent<'s, Q, A> {
         Self::following(rows, |coming| Box::new(Indexed { coming, index }))
     }
 
-    /// Has no answer of its own: what `index` makes of `rows` is put down in the question, before those after it are asked.
-    pub fn noting<X: Index<Question = Q>>(
-        rows: Collection<'s, X::Row>,
-        index: X,
-        note: impl FnMut(&mut Q, X::Answer) + 'static,
-    ) -> Self {
-        Self::following(rows, |coming| Box::new(Noting { indexed: Indexed { coming, index }, note }))
+    /// Has no answer of its own: puts down in the question what is to be known of `rows` as they were one epoch before, and as
+    /// the others see them, each in their order; those after it are asked the question with that. For a few rows: they are copied
+    /// in each epoch.
+    pub fn noting<R: ExchangeData>(rows: Collection<'s, R>, note: impl FnMut(&mut Q, &[R], &[R]) + 'static) -> Self {
+        Self::following(rows, |coming| Box::new(Noting { coming, before: Vec::new(), now: Vec::new(), note }))
     }
 
     fn following<R: ExchangeData>(
@@ -73,25 +72,40 @@ impl<X: Index> Respond<X::Question, X::Answer> for Indexed<X> {
     }
 }
 
-/// An index that puts down what it has to say.
-struct Noting<X: Index, F> {
-    indexed: Indexed<X>,
+/// Rows of which something is put down.
+struct Noting<R, F> {
+    coming: Coming<R>,
+    before: Vec<R>,
+    now: Vec<R>,
     note: F,
 }
 
-impl<A, X: Index, F: FnMut(&mut X::Question, X::Answer) + 'static> Respond<X::Question, A> for Noting<X, F> {
+impl<Q, A, R: ExchangeData, F: FnMut(&mut Q, &[R], &[R]) + 'static> Respond<Q, A> for Noting<R, F> {
     fn take(&mut self) {
-        self.indexed.take();
+        self.coming.take();
     }
 
     fn change(&mut self, is_due: &dyn Fn(&Epoch) -> bool) {
-        self.indexed.change(is_due);
+        self.coming.make(&|epoch| is_due(&epoch.saturating_add(1)), |changes| follow(&mut self.now, changes));
+        self.before.clone_from(&self.now);
+        self.coming.make(is_due, |changes| follow(&mut self.now, changes));
     }
 
-    fn answer(&mut self, question: &mut X::Question) -> Option<A> {
-        let answer = self.indexed.index.answer(question);
-        (self.note)(question, answer);
+    fn answer(&mut self, question: &mut Q) -> Option<A> {
+        (self.note)(question, &self.before, &self.now);
         None
+    }
+}
+
+/// Makes an epoch's changes of rows that are in their order.
+fn follow<R: Ord>(rows: &mut Vec<R>, mut changes: Vec<(R, isize)>) {
+    consolidate(&mut changes);
+    for (row, diff) in changes {
+        match rows.binary_search(&row) {
+            Ok(place) if diff < 0 => _ = rows.remove(place),
+            Err(place) if diff > 0 => rows.insert(place, row),
+            _ => {}
+        }
     }
 }
 

@@ -8,7 +8,7 @@
 //!
 //! What is suggested to one user comes of what others do. So what a ranker has learnt may come, by the choices of anybody, of
 //! what a user did who wants to be forgotten, and nobody can tell which part of it. With each wish it begins anew, and learns
-//! from what is suggested from then on. It has few weights, so this costs little; where wishes come more often than the watermark
+//! from what is suggested after the wish's epoch. It has few weights, so this costs little; where wishes come more often than the watermark
 //! passes what has been suggested, it never learns anything.
 
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,7 @@ pub enum Feedback<U, I> {
         as_of: Millis,
         /// What.
         candidates: Candidates<I>,
-        /// After how many wishes to be forgotten.
+        /// After how many wishes to be forgotten, not counting those of its own epoch.
         wishes: u64,
     },
     /// An item was shown.
@@ -49,7 +49,7 @@ pub enum Feedback<U, I> {
         /// Which.
         item: I,
     },
-    /// Nothing is suggested to a user any more, who wants to be forgotten, or was away when another was.
+    /// What was suggested and shown to a user by now is there no more: the user wants to be forgotten, or was away when another did.
     Gone {
         /// Who.
         user: U,
@@ -85,7 +85,7 @@ pub struct Lesson<I> {
 /// shown.
 ///
 /// State: what was suggested to each user last and before that, and what was shown, until the user has done nothing for `keep`
-/// ms or is gone, or something else is suggested after anybody's wish to be forgotten.
+/// ms, it is gone, or something else is suggested after anybody's wish to be forgotten.
 pub struct Lessons<U, I> {
     keep: Millis,
     of: PhantomData<fn(U, I)>,
@@ -162,7 +162,13 @@ impl<U: Key, I: Key> Process for Lessons<U, I> {
                 let candidates = if shown.contains(&item) { candidates.among(&shown) } else { candidates.clone() };
                 ctx.emit(Lesson { candidates, chosen: item, wishes: before.wishes });
             }
-            Feedback::Gone { .. } => ctx.forget(),
+            Feedback::Gone { .. } => {
+                before.shown.clear();
+                before.suggested.retain(|(since, _)| *since > ctx.time());
+                if before.suggested.is_empty() {
+                    ctx.forget();
+                }
+            }
         }
         Ok(())
     }
@@ -178,7 +184,7 @@ pub enum Teaching<I> {
     Wish,
 }
 
-/// Keeps what a ranker has learnt since the last wish to be forgotten, from what was suggested since then, as a collection of
+/// Keeps what a ranker has learnt since the last wish to be forgotten, from what was suggested after it, as a collection of
 /// one row; of none before it has learnt anything. All lessons go to one worker: they are few.
 ///
 /// State: the ranker.
@@ -309,14 +315,18 @@ mod tests {
         harness.push(50, chosen(1, 77));
         harness.push(60, chosen(2, 9));
         harness.push(5_000, chosen(1, 8));
-        // Nothing waits for a choice of somebody who is gone.
+        // Nothing waits for a choice of somebody who is gone, but what is made of later events.
         harness.push(7_000, suggested(3, &[5, 6], 0));
         harness.push(7_001, Feedback::Gone { user: 3 });
         harness.push(7_002, chosen(3, 5));
+        let Feedback::Suggested { user, candidates, wishes, .. } = suggested(4, &[5, 6], 1) else { panic!() };
+        harness.push(7_000, Feedback::Suggested { user, as_of: 7_002, candidates, wishes });
+        harness.push(7_001, Feedback::Gone { user: 4 });
+        harness.push(7_003, chosen(4, 5));
         harness.watermark(9_000);
         let lessons: Vec<(Vec<u8>, u8)> =
             harness.out().into_iter().map(|lesson| (lesson.candidates.items().to_vec(), lesson.chosen)).collect();
-        assert_eq!(lessons, [(vec![5, 6, 7], 6), (vec![9], 9)]);
+        assert_eq!(lessons, [(vec![5, 6, 7], 6), (vec![9], 9), (vec![5, 6], 5)]);
         assert!(harness.is_empty());
     }
 

@@ -29,9 +29,12 @@ pub struct Suggestions<U, I> {
     pub as_of: Millis,
     /// The user's items so far, the latest last.
     pub history: Vec<I>,
-    /// How many wishes to be forgotten there had been when it was asked ([`Wishes`](crate::Wishes)): a ranker's weights and
-    /// lessons go with it only if they come after as many.
+    /// How many wishes to be forgotten there had been by the end of the epoch in which it is asked
+    /// ([`Wishes`](crate::Wishes)): weights that were learnt before the last of them do not rank what is suggested.
     pub wishes: u64,
+    /// How many before that epoch: what is suggested in the epoch of a wish teaches nothing. It may be asked only because
+    /// something was forgotten.
+    pub wishes_before: u64,
     /// What each source says, best first.
     pub lists: Vec<Vec<Suggestion<I>>>,
 }
@@ -39,7 +42,7 @@ pub struct Suggestions<U, I> {
 impl<U, I> Suggestions<U, I> {
     /// The question, before anybody was asked.
     pub fn new(user: U, as_of: Millis, history: Vec<I>) -> Self {
-        Suggestions { user, as_of, history, wishes: 0, lists: Vec::new() }
+        Suggestions { user, as_of, history, wishes: 0, wishes_before: 0, lists: Vec::new() }
     }
 
     /// With another source's list.

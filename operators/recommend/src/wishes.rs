@@ -1,15 +1,15 @@
 //! After how many wishes to be forgotten something is suggested.
 
-use std::marker::PhantomData;
 use tidemill::{Data, Key, Maintain, Millis, Order, Record, Result, Stream};
-use tidemill_events::{Index, Respondent};
+use tidemill_events::Respondent;
 
 use crate::suggest::Suggestions;
 
 /// Streams of wishes to be forgotten, by their times.
 pub trait Wishes<'s>: Sized {
-    /// Notes in suggestions that are asked for how many wishes there were by the end of their epoch, whatever times these have:
-    /// what holds in that epoch is without whoever wished it. To be asked with the sources, as of [`AsOf::Now`](tidemill_events::AsOf).
+    /// Notes in suggestions that are asked for how many wishes there were before their epoch and by its end, whatever times these
+    /// have: what holds in that epoch is without whoever wished it. To be asked with the sources, as of
+    /// [`AsOf::Now`](tidemill_events::AsOf).
     ///
     /// State: how many.
     ///
@@ -22,8 +22,10 @@ pub trait Wishes<'s>: Sized {
 impl<'s> Wishes<'s> for Stream<'s, Millis> {
     fn noted<U: Key, I: Key, A: Data>(self, name: &str) -> Result<Respondent<'s, Suggestions<U, I>, A>> {
         let count = self.key_by(|_| ()).maintain(name, Count)?;
-        let so_far = SoFar { count: 0, of: PhantomData };
-        Ok(Respondent::noting(count, so_far, |of: &mut Suggestions<U, I>, wishes| of.wishes = wishes))
+        let so_far = |count: &[u64]| count.first().copied().unwrap_or(0);
+        Ok(Respondent::noting(count, move |of: &mut Suggestions<U, I>, before, now| {
+            (of.wishes_before, of.wishes) = (so_far(before), so_far(now));
+        }))
     }
 }
 
@@ -44,26 +46,6 @@ impl Maintain for Count {
 
     fn rows(&self, (): &(), count: &u64, rows: &mut Vec<u64>) {
         rows.push(*count);
-    }
-}
-
-/// Follows the count.
-struct SoFar<U, I> {
-    count: u64,
-    of: PhantomData<fn(U, I)>,
-}
-
-impl<U: Key, I: Key> Index for SoFar<U, I> {
-    type Row = u64;
-    type Question = Suggestions<U, I>;
-    type Answer = u64;
-
-    fn change(&mut self, count: u64, diff: isize) {
-        self.count = if diff > 0 { count } else { 0 };
-    }
-
-    fn answer(&mut self, _: &Suggestions<U, I>) -> u64 {
-        self.count
     }
 }
 
@@ -89,13 +71,14 @@ mod tests {
                     _ => (Some(Suggestions::<u64, u64>::new(user, time, Vec::new())), None),
                 });
                 let asked = asked.ask_several::<()>("asked", AsOf::Now, vec![wishes.noted("wishes")?])?;
-                let counts = asked.map(|(of, answers)| (of.user, of.wishes, answers.len()));
+                let counts = asked.map(|(of, answers)| (of.user, of.wishes_before, of.wishes, answers.len()));
                 counts.sink("counts", to_counts.clone())
             })
             .unwrap();
-            let mut counts: Vec<(u64, u64, usize)> = counts.values();
+            let mut counts: Vec<(u64, u64, u64, usize)> = counts.values();
             counts.sort();
-            let expected = [(1, 0), (2, 0), (3, 1), (4, 1), (5, 1), (6, 2)].map(|(user, wishes)| (user, wishes, 0));
+            let expected = [(1, 0, 0), (2, 0, 0), (3, 0, 1), (4, 1, 1), (5, 1, 1), (6, 1, 2)];
+            let expected = expected.map(|(user, before, now)| (user, before, now, 0));
             assert_eq!(counts, expected, "{workers} workers");
         }
     }
