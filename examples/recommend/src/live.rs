@@ -48,7 +48,7 @@ pub struct Settings {
     pub ranked: usize,
     /// How lists are made of them.
     pub list: ListRules,
-    /// What was suggested to a user waits for so many ms for what the user chooses.
+    /// What was suggested to a user waits for so many ms for what the user chooses: longer than events may come out of order.
     pub waits: Millis,
     /// When a user was forgotten, lists are made anew of those who have done something in so many ms before that. What there is of
     /// others goes.

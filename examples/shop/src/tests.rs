@@ -76,8 +76,8 @@ fn lists_of_the_last_state_only_are_made_once_all_has_been_read() {
 enum Back {
     Never,
     Later,
-    /// And what is done then comes before the wish.
-    BeforeTheWishIsTold,
+    /// So many ms, and what is done then comes before the wish.
+    BeforeTheWish(Millis),
 }
 
 #[test]
@@ -101,12 +101,13 @@ fn nothing_is_left_of_a_user_who_is_forgotten() {
     let views = |places: std::ops::Range<usize>, from, step| {
         places.map(move |nth| view(nth, from + nth as Millis * step)).collect::<Vec<Line>>()
     };
-    // Each to epochs of its own.
-    let filled = |mut lines: Vec<Line>| {
-        fill(&mut lines, wish);
+    // Epochs of their own.
+    let filled = |mut lines: Vec<Line>, time| {
+        fill(&mut lines, time);
         lines
     };
-    let cases = [Back::Never, Back::Later, Back::BeforeTheWishIsTold];
+    // Before and after the watermark has passed the time of the wish.
+    let cases = [Back::Never, Back::Later, Back::BeforeTheWish(1_000), Back::BeforeTheWish(minutes(2))];
     // At once, and one after the other.
     for (anew, back) in cases.into_iter().flat_map(|back| [(0, back), (minutes(1), back)]) {
         let options = Options { lists: recommend::live::Settings { anew, ..options().lists }, ..options() };
@@ -115,10 +116,11 @@ fn nothing_is_left_of_a_user_who_is_forgotten() {
         match back {
             Back::Never => after = without(&after, user),
             Back::Later => after.splice(..0, views(20..40, wish, 1_000)).for_each(drop),
-            Back::BeforeTheWishIsTold => {
-                before = filled(before);
-                told = [filled(views(20..30, wish + 1, 1)), filled(told)].concat();
-                after.splice(..0, views(30..50, wish + 1_000, 1_000)).for_each(drop);
+            Back::BeforeTheWish(late) => {
+                let now = wish + late;
+                before = filled(before, wish);
+                told = [filled(views(20..30, now - 10, 1), now), filled(told, now)].concat();
+                after.splice(..0, views(30..50, now, 1_000)).for_each(drop);
             }
         }
         let run = |before: Vec<Line>| {

@@ -25,9 +25,9 @@ impl<'s, Q: Data, A: Data> Respondent<'s, Q, A> {
         Self::following(rows, |coming| Box::new(Indexed { coming, index }))
     }
 
-    /// Has no answer of its own: puts down in the question what is to be known of `rows` as they were one epoch before, and as
-    /// the others see them, each in their order; those after it are asked the question with that. For a few rows: they are copied
-    /// in each epoch.
+    /// Has no answer of its own: puts down in the question what is to be known of `rows` as they were before its epoch, and as they
+    /// are at its end, each in their order; those after it are asked the question with that. For questions as of [`AsOf::Now`], and
+    /// a few rows, no two of them equal: they are copied in each epoch.
     pub fn noting<R: ExchangeData>(rows: Collection<'s, R>, note: impl FnMut(&mut Q, &[R], &[R]) + 'static) -> Self {
         Self::following(rows, |coming| Box::new(Noting { coming, before: Vec::new(), now: Vec::new(), note }))
     }

@@ -49,7 +49,8 @@ pub enum Feedback<U, I> {
         /// Which.
         item: I,
     },
-    /// What was suggested and shown to a user by now is there no more: the user wants to be forgotten, or was away when another did.
+    /// What was suggested and shown to a user by now counts no more, because the user wants to be forgotten, or was away when
+    /// another did; what is made of later events does.
     Gone {
         /// Who.
         user: U,
@@ -85,14 +86,14 @@ pub struct Lesson<I> {
 /// shown.
 ///
 /// State: what was suggested to each user last and before that, and what was shown, until the user has done nothing for `keep`
-/// ms, it is gone, or something else is suggested after anybody's wish to be forgotten.
+/// ms, [`Feedback::Gone`] comes, or something else is suggested after anybody's wish to be forgotten.
 pub struct Lessons<U, I> {
     keep: Millis,
     of: PhantomData<fn(U, I)>,
 }
 
 impl<U, I> Lessons<U, I> {
-    /// Lessons of users who were there in the last `keep` ms.
+    /// Lessons of users who were there in the last `keep` ms: longer than events may come out of order.
     pub fn new(keep: Millis) -> Self {
         Lessons { keep, of: PhantomData }
     }

@@ -32,8 +32,8 @@ pub struct Suggestions<U, I> {
     /// How many wishes to be forgotten there had been by the end of the epoch in which it is asked
     /// ([`Wishes`](crate::Wishes)): weights that were learnt before the last of them do not rank what is suggested.
     pub wishes: u64,
-    /// How many before that epoch: what is suggested in the epoch of a wish teaches nothing. It may be asked only because
-    /// something was forgotten.
+    /// How many before that epoch: what is suggested in the epoch of a wish teaches nothing, for the question may be
+    /// there only because something was forgotten.
     pub wishes_before: u64,
     /// What each source says, best first.
     pub lists: Vec<Vec<Suggestion<I>>>,
