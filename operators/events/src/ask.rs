@@ -196,7 +196,7 @@ mod tests {
         as_of: AsOf,
         falls: &[usize],
         workers: usize,
-        several: bool,
+        asked: Asking,
     ) -> Vec<Answered> {
         let (folder, ledger) = (tempfile::tempdir().unwrap(), Ledger::new());
         let starts = falls.iter().copied().chain([usize::MAX]);
@@ -207,15 +207,27 @@ mod tests {
             let done = execute(Config { epoch_records, checkpoints, ..Config::workers(workers) }, move |job| {
                 let events = job.source("events", input.clone(), Timing::by(|_: &(u8, i64)| 0))?;
                 let rows = events.clone().key_by(|event| event.0).maintain("latest", Latest)?;
-                let answered = if several {
-                    let two = [(); 2].map(|()| Respondent::new(rows.clone(), Sums::default()));
-                    let answered = events.ask_several("sums", as_of, two.into())?;
-                    answered.map(|(question, answers)| {
-                        assert!(answers.len() == 2 && answers[0] == answers[1], "{question:?}: {answers:?}");
-                        (question, answers[0])
-                    })
-                } else {
-                    events.ask("sums", rows, as_of, Sums::default())?
+                let answered = match asked {
+                    Asking::One => events.ask("sums", rows, as_of, Sums::default())?,
+                    Asking::Several => {
+                        let two = [(); 2].map(|()| Respondent::new(rows.clone(), Sums::default()));
+                        let answered = events.ask_several("sums", as_of, two.into())?;
+                        answered.map(|(question, answers)| {
+                            assert!(answers.len() == 2 && answers[0] == answers[1], "{question:?}: {answers:?}");
+                            (question, answers[0])
+                        })
+                    }
+                    Asking::Noted => {
+                        type Rows = [((u8, i64), isize)];
+                        let noting = Respondent::noting(rows, move |(question, sum): &mut Answered, before, now| {
+                            let seen: &Rows = if as_of == AsOf::Now { now } else { before };
+                            let up_to = seen.iter().filter(|((key, _), _)| *key <= question.0);
+                            *sum = up_to.map(|((_, number), times)| number * *times as i64).sum();
+                        });
+                        let noted =
+                            events.map(|event| (event, 0)).ask_several::<()>("sums", AsOf::Now, vec![noting])?;
+                        noted.map(|(noted, _)| noted)
+                    }
                 };
                 answered.sink("out", to_ledger.clone())
             });
@@ -228,12 +240,19 @@ mod tests {
 
     type Answered = ((u8, i64), i64);
 
+    #[derive(Clone, Copy, Debug)]
+    enum Asking {
+        One,
+        Several,
+        Noted,
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+        #![proptest_config(ProptestConfig::with_cases(36))]
         #[test]
         fn questions_are_answered_from_the_rows_before_or_of_their_epoch(
             events in prop::collection::vec((0u8..5, 1i64..100), 1..60), epoch_records in 1usize..9,
-            now in any::<bool>(), several in any::<bool>(), falls in prop::collection::vec(any::<prop::sample::Index>(), 1..4),
+            now in any::<bool>(), asked in prop::sample::select(vec![Asking::One, Asking::Several, Asking::Noted]), falls in prop::collection::vec(any::<prop::sample::Index>(), 1..4),
         ) {
             let as_of = if now { AsOf::Now } else { AsOf::Before };
             let mut expected = vec![];
@@ -246,11 +265,11 @@ mod tests {
                 rows = after;
             }
             for workers in [1, 2, 4] {
-                let answers = answers(&events, epoch_records, as_of, &[], workers, several);
+                let answers = answers(&events, epoch_records, as_of, &[], workers, asked);
                 prop_assert_eq!(&answers, &expected, "{} workers", workers);
             }
             let falls: Vec<usize> = falls.iter().map(|fall| fall.index(events.len())).collect();
-            prop_assert_eq!(&answers(&events, epoch_records, as_of, &falls, 1, several), &expected, "after {:?}", falls);
+            prop_assert_eq!(&answers(&events, epoch_records, as_of, &falls, 1, asked), &expected, "after {:?}", falls);
         }
     }
 }

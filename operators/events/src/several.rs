@@ -25,10 +25,13 @@ impl<'s, Q: Data, A: Data> Respondent<'s, Q, A> {
         Self::following(rows, |coming| Box::new(Indexed { coming, index }))
     }
 
-    /// Has no answer of its own: puts down in the question what is to be known of `rows` as they were before its epoch, and as they
-    /// are at its end, each in their order; those after it are asked the question with that. For questions as of [`AsOf::Now`], and
-    /// a few rows, no two of them equal: they are copied in each epoch.
-    pub fn noting<R: ExchangeData>(rows: Collection<'s, R>, note: impl FnMut(&mut Q, &[R], &[R]) + 'static) -> Self {
+    /// Has no answer of its own: puts down in the question what is to be known of `rows`, in their order and with how often each
+    /// is there, as they were before the question's epoch and as they are at its end; those after it are asked the question with
+    /// that. For questions as of [`AsOf::Now`], and a few rows: they are copied in each epoch.
+    pub fn noting<R: ExchangeData>(
+        rows: Collection<'s, R>,
+        note: impl FnMut(&mut Q, &[(R, isize)], &[(R, isize)]) + 'static,
+    ) -> Self {
         Self::following(rows, |coming| Box::new(Noting { coming, before: Vec::new(), now: Vec::new(), note }))
     }
 
@@ -75,37 +78,30 @@ impl<X: Index> Respond<X::Question, X::Answer> for Indexed<X> {
 /// Rows of which something is put down.
 struct Noting<R, F> {
     coming: Coming<R>,
-    before: Vec<R>,
-    now: Vec<R>,
+    before: Vec<(R, isize)>,
+    now: Vec<(R, isize)>,
     note: F,
 }
 
-impl<Q, A, R: ExchangeData, F: FnMut(&mut Q, &[R], &[R]) + 'static> Respond<Q, A> for Noting<R, F> {
+impl<Q, A, R: ExchangeData, F: FnMut(&mut Q, &[(R, isize)], &[(R, isize)]) + 'static> Respond<Q, A> for Noting<R, F> {
     fn take(&mut self) {
         self.coming.take();
     }
 
     fn change(&mut self, is_due: &dyn Fn(&Epoch) -> bool) {
-        self.coming.make(&|epoch| is_due(&epoch.saturating_add(1)), |changes| follow(&mut self.now, changes));
-        self.before.clone_from(&self.now);
-        self.coming.make(is_due, |changes| follow(&mut self.now, changes));
+        let Noting { coming, before, now, .. } = self;
+        let mut follow = |now: &mut Vec<(R, isize)>, is_due: &dyn Fn(&Epoch) -> bool| {
+            coming.make(is_due, |changes| now.extend(changes));
+            consolidate(now);
+        };
+        follow(now, &|epoch| is_due(&epoch.saturating_add(1)));
+        before.clone_from(now);
+        follow(now, is_due);
     }
 
     fn answer(&mut self, question: &mut Q) -> Option<A> {
         (self.note)(question, &self.before, &self.now);
         None
-    }
-}
-
-/// Makes an epoch's changes of rows that are in their order.
-fn follow<R: Ord>(rows: &mut Vec<R>, mut changes: Vec<(R, isize)>) {
-    consolidate(&mut changes);
-    for (row, diff) in changes {
-        match rows.binary_search(&row) {
-            Ok(place) if diff < 0 => _ = rows.remove(place),
-            Err(place) if diff > 0 => rows.insert(place, row),
-            _ => {}
-        }
     }
 }
 

@@ -8,8 +8,8 @@
 //!
 //! What is suggested to one user comes of what others do. So what a ranker has learnt may come, by the choices of anybody, of
 //! what a user did who wants to be forgotten, and nobody can tell which part of it. With each wish it begins anew, and learns
-//! from what is suggested after the wish's epoch. It has few weights, so this costs little; where wishes come more often than the watermark
-//! passes what has been suggested, it never learns anything.
+//! from what is suggested after the wish's epoch. It has few weights, so this costs little; where wishes come more often than
+//! the watermark passes what has been suggested, it never learns anything.
 
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;

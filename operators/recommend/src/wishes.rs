@@ -22,7 +22,7 @@ pub trait Wishes<'s>: Sized {
 impl<'s> Wishes<'s> for Stream<'s, Millis> {
     fn noted<U: Key, I: Key, A: Data>(self, name: &str) -> Result<Respondent<'s, Suggestions<U, I>, A>> {
         let count = self.key_by(|_| ()).maintain(name, Count)?;
-        let so_far = |count: &[u64]| count.first().copied().unwrap_or(0);
+        let so_far = |count: &[(u64, isize)]| count.first().map_or(0, |(count, _)| *count);
         Ok(Respondent::noting(count, move |of: &mut Suggestions<U, I>, before, now| {
             (of.wishes_before, of.wishes) = (so_far(before), so_far(now));
         }))
